@@ -30,6 +30,17 @@ class Transition(NamedTuple):
     next_observation: Observation
 
 
+class Experience(NamedTuple):
+    """What actors hand over: transitions `[k, ...]`, and for each the return so far of its episode.
+
+    running_return: `[k]`, G_t = gamma G_{t-1} + r_t from the episode's start to the transition's first step, in
+                    environment units; the statistic that rewards are scaled by
+    """
+
+    transition: Transition
+    running_return: Array
+
+
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
     """Shape, dtype, unit and bounds of one array (bounds are None where there are none)."""

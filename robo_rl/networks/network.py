@@ -1,0 +1,48 @@
+"""Modules are written in flax nnx, and used as two pure functions over a plain dict of arrays."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+
+from robo_rl.specs import Array
+
+Params = Any
+"""A nested dict of arrays."""
+
+
+class Network(NamedTuple):
+    """A module as pure functions: `init(key) -> params`, `apply(params, *inputs) -> outputs`."""
+
+    init: Callable[[Array], Params]
+    apply: Callable[..., Array]
+
+
+def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
+    """The pure functions of the module that `build` makes from random number streams.
+
+    Merging the module anew in each call costs nothing once the caller is jitted, and leaves parameters that vmap,
+    scan, donate and save as they are.
+    """
+    graph = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param)[0]
+
+    def init(key: Array) -> Params:
+        return nnx.to_pure_dict(nnx.state(build(nnx.Rngs(key)), nnx.Param))
+
+    def apply(params: Params, *inputs: Array) -> Array:
+        return nnx.merge(graph, nnx.State(params))(*inputs)
+
+    return Network(init, apply)
+
+
+def ensemble(network: Network, members: int) -> Network:
+    """`members` networks with weights of their own and the same inputs; outputs gain a leading axis `[E, ...]`."""
+
+    def init(key: Array) -> Params:
+        return jax.vmap(network.init)(jax.random.split(key, members))
+
+    def apply(params: Params, *inputs: Array) -> Array:
+        return jax.vmap(lambda one: network.apply(one, *inputs))(params)
+
+    return Network(init, apply)
