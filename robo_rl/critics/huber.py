@@ -1,0 +1,55 @@
+"""Huber loss: one output; errors beyond kappa count linearly."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from robo_rl.config import CriticConfig
+from robo_rl.critics.checks import require
+from robo_rl.critics.head import Target, bellman
+from robo_rl.errors import ConfigError
+
+
+def huber(error: jax.Array, kappa: float) -> jax.Array:
+    """error^2 / 2 where |error| <= kappa, else kappa * (|error| - kappa / 2); elementwise `[...]` (Huber 1964)."""
+    size = jnp.abs(error)
+    # One formula for both pieces: the other piece's square cannot overflow and put a NaN into the gradient.
+    inner = jnp.minimum(size, kappa)
+    return inner * (size - 0.5 * inner)
+
+
+@dataclasses.dataclass(frozen=True)
+class Huber:
+    """Huber loss of the temporal difference error, threshold `kappa` in scaled return units. Nothing is clipped."""
+
+    kappa: float = 1.0
+    num_outputs: int = dataclasses.field(default=1, init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse a threshold that is not positive."""
+        if not self.kappa > 0:
+            raise ConfigError(f"critic.huber_kappa is {self.kappa}; it must be above 0.")
+
+    def value(self, outputs: ArrayLike) -> jax.Array:
+        """The single entry `[]` of `outputs [1]`."""
+        return require("outputs", outputs, 1)[0]
+
+    def target(self, reward: ArrayLike, discount: ArrayLike, next_outputs: ArrayLike, bonus: ArrayLike) -> Target:
+        """The scalar Bellman target `[]`; arguments as in `ValueHead.target`."""
+        y = bellman(reward, discount, self.value(next_outputs), bonus)
+        return Target(y, jnp.zeros_like(y))
+
+    def loss(self, outputs: ArrayLike, target: Target) -> jax.Array:
+        """The Huber loss `[]` of target - value."""
+        return huber(require("target.value", target.value) - self.value(outputs), self.kappa)
+
+    def mixture(self, outputs: ArrayLike) -> jax.Array:
+        """The mean `[1]` of `outputs [E, 1]`."""
+        return jnp.mean(require("outputs", outputs, None, 1), axis=0)
+
+
+def from_config(config: CriticConfig) -> Huber:
+    """The head with the configured threshold."""
+    return Huber(kappa=config.huber_kappa)
