@@ -1,0 +1,95 @@
+"""From a name to an environment: the table of families. A new family is its file, its test and one line here."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from robo_rl.config import EnvConfig
+from robo_rl.envs.batched import BatchLoop
+from robo_rl.envs.interface import BatchedEnvironment, Environment
+from robo_rl.envs.manipulation import make_manipulation, manipulation_names
+from robo_rl.envs.suite import make_suite, suite_names
+from robo_rl.errors import ConfigError, nearest
+
+
+class Family(NamedTuple):
+    """Environments whose names begin alike.
+
+    form:       how its names are formed, for people
+    names:      all its names
+    make:       one environment of a config whose name is one of them
+    make_batch: n simulations stepped together natively; None: the generic loop over `make`
+    """
+
+    form: str
+    names: Callable[[], list[str]]
+    make: Callable[[EnvConfig], Environment]
+    make_batch: Callable[[EnvConfig, int], BatchedEnvironment] | None = None
+
+
+# The two functions keep the import of mujoco away from whoever only asks for names.
+def _make_grasp(config: EnvConfig) -> Environment:
+    from robo_rl.envs.grasp import make_grasp
+
+    return make_grasp(config)
+
+
+def _make_grasp_batch(config: EnvConfig, num_envs: int) -> BatchedEnvironment:
+    from robo_rl.envs.grasp import make_grasp_batch
+
+    return make_grasp_batch(config, num_envs)
+
+
+FAMILIES: dict[str, Family] = {
+    "grasp": Family("grasp/cube|objects", lambda: ["grasp/cube", "grasp/objects"], _make_grasp, _make_grasp_batch),
+    "suite": Family("suite/<domain>-<task>", suite_names, make_suite),
+    "manipulation": Family("manipulation/<name>", manipulation_names, make_manipulation),
+}
+
+
+def names() -> list[str]:
+    """Every name that `make` knows, family by family. Imports dm_control."""
+    return [name for family in FAMILIES.values() for name in family.names()]
+
+
+def make(name_or_config: str | EnvConfig, seed: int | None = None) -> Environment:
+    """One environment, e.g. `make("suite/cheetah-run", seed=0)`.
+
+    `seed` (>= 0) decides the first episode and those that follow without a `seed_episode` of their own; without it the
+    operating system's entropy does.
+
+    Raises:
+        ConfigError: a name that does not exist (the nearest ones are listed) or a config the task cannot run.
+        UserError: the task needs a renderer and there is none.
+    """
+    config = EnvConfig.model_validate({"name": name_or_config}) if isinstance(name_or_config, str) else name_or_config
+    environment = _family(config.name).make(config)
+    environment.seed_episode(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
+    return environment
+
+
+def make_batched(config: EnvConfig, num_envs: int) -> BatchedEnvironment:
+    """`num_envs` simulations of one config, native where the family has that, else a loop. Each must be reset first.
+
+    Raises:
+        ConfigError: as `make`, and for `num_envs` < 1.
+        UserError: as `make`.
+    """
+    if num_envs < 1:
+        raise ConfigError(f"{config.name}: a batch has at least 1 environment, not {num_envs}")
+    family = _family(config.name)
+    if family.make_batch is not None:
+        return family.make_batch(config, num_envs)
+    return BatchLoop([family.make(config) for _ in range(num_envs)])
+
+
+def _family(name: str) -> Family:
+    family = FAMILIES.get(name.partition("/")[0])
+    if family is not None and name in family.names():
+        return family
+    forms = ", ".join(family.form for family in FAMILIES.values())
+    raise ConfigError(
+        f"There is no environment {name!r} (env.name). Names have the forms {forms}. Nearest: "
+        f"{', '.join(nearest(name, names()))}. robo_rl.envs.names() lists all."
+    )
