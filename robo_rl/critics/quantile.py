@@ -55,7 +55,7 @@ class Quantile:
         outputs = require("outputs", outputs, self.quantiles)
         error = require("target.value", target.value, None)[None, :] - outputs[:, None]
         levels = ((np.arange(self.quantiles) + 0.5) / self.quantiles).astype(outputs.dtype)
-        weights = jnp.abs(levels[:, None] - (error < 0))
+        weights = jnp.where(error < 0, 1 - levels[:, None], levels[:, None])
         return jnp.sum(jnp.mean(weights * huber(error, self.kappa) / self.kappa, axis=1))
 
     def mixture(self, outputs: ArrayLike) -> jax.Array:
