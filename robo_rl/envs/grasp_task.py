@@ -1,0 +1,142 @@
+"""What the grasp task shows, pays and calls a success. Pure functions of simulated state, vectorised over simulations."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from robo_rl.config import EnvConfig
+from robo_rl.specs import ArraySpec, EnvSpec
+
+EPISODE_STEPS = 40
+CONTROL_HZ = 10.0
+ACTION_SIZE = 5
+
+# An object counts as lifted when it is this far (m) above where it lay.
+LIFT_HEIGHT = 0.10
+# The shaped reward grows until here, so that a good policy keeps a margin over LIFT_HEIGHT.
+_FULL_LIFT = 0.14
+_REACH_SCALE = 0.06
+_REACH_SHARE, _HOLD_SHARE, _LIFT_SHARE = 0.2, 0.15, 0.65
+
+OBSERVATION_SPEC: Mapping[str, ArraySpec] = {
+    "gripper_opening": ArraySpec((1,), unit="m", minimum=-0.01, maximum=0.09),
+    "gripper_position": ArraySpec((3,), unit="m, world frame, arm base at the origin"),
+    "gripper_yaw": ArraySpec((2,), unit="sine and cosine", minimum=-1.0, maximum=1.0),
+    "joint_position": ArraySpec((7,), unit="rad"),
+    "joint_velocity": ArraySpec((7,), unit="rad/s"),
+    "object_position": ArraySpec((3,), unit="m, object minus gripper, world axes"),
+    "object_size": ArraySpec((3,), unit="m, half extents of the part to grasp"),
+    "object_up": ArraySpec((3,), unit="object's z axis in the world frame", minimum=-1.0, maximum=1.0),
+    "object_yaw": ArraySpec(
+        (4,), unit="sine and cosine of 2 and of 4 times (object yaw - gripper yaw)", minimum=-1.0, maximum=1.0
+    ),
+}
+
+
+class GraspState(NamedTuple):
+    """What is read out of n simulations after a control step; float64, SI units, world frame.
+
+    joints, joint_velocities `[N, 7]`; gripper_position `[N, 3]`; gripper_rotation `[N, 3, 3]`; opening `[N]`;
+    object_pose `[N, 7]` (position, quaternion w x y z); object_size `[N, 3]`; rest_height `[N]`, the height at which the
+    object lay at the start; touching `[N]` bool, both fingers in contact with the object.
+    """
+
+    joints: np.ndarray
+    joint_velocities: np.ndarray
+    gripper_position: np.ndarray
+    gripper_rotation: np.ndarray
+    opening: np.ndarray
+    object_pose: np.ndarray
+    object_size: np.ndarray
+    rest_height: np.ndarray
+    touching: np.ndarray
+
+
+def make_spec(config: EnvConfig) -> EnvSpec:
+    """The EnvSpec of grasp/cube or grasp/objects under this configuration."""
+    sparse = config.reward == "sparse"
+    bounds = (-config.step_penalty, 1.0 - config.step_penalty) if sparse else (0.0, 1.0)
+    return EnvSpec(
+        name=config.name,
+        observation=OBSERVATION_SPEC,
+        action=ArraySpec((ACTION_SIZE,), unit="share of the largest displacement", minimum=-1.0, maximum=1.0),
+        episode_steps=config.episode_steps or EPISODE_STEPS,
+        control_hz=CONTROL_HZ,
+        has_success=True,
+        reward_bounds=bounds,
+    )
+
+
+def observe(state: GraspState) -> dict[str, np.ndarray]:
+    """The named float32 arrays `[N, ...]` of OBSERVATION_SPEC.
+
+    Parallel jaws cannot tell an object from itself turned by 180 degrees, nor a square one from itself turned by 90;
+    hence the doubled and quadrupled angle, in which equal grasps look equal.
+    """
+    rotation = state.gripper_rotation
+    gripper = _unit(rotation[:, 0, 0], rotation[:, 1, 0])
+    along, up = _object_axes(state.object_pose[:, 3:])
+    thing = _unit(along[:, 0], along[:, 1])
+    once = np.stack([thing[:, 0] * gripper[:, 1] - thing[:, 1] * gripper[:, 0], (thing * gripper).sum(axis=1)], axis=1)
+    twice = _double_angle(once)
+    observation = {
+        "gripper_opening": state.opening[:, None],
+        "gripper_position": state.gripper_position,
+        "gripper_yaw": gripper,
+        "joint_position": state.joints,
+        "joint_velocity": state.joint_velocities,
+        "object_position": state.object_pose[:, :3] - state.gripper_position,
+        "object_size": state.object_size,
+        "object_up": up,
+        "object_yaw": np.concatenate([twice, _double_angle(twice)], axis=1),
+    }
+    return {name: array.astype(np.float32) for name, array in observation.items()}
+
+
+def lifted_height(state: GraspState) -> np.ndarray:
+    """How far `[N]` (m) the object is above where it lay at the start."""
+    return state.object_pose[:, 2] - state.rest_height
+
+
+def is_success(state: GraspState) -> np.ndarray:
+    """Whether `[N]` the object is held more than LIFT_HEIGHT above where it lay, both fingers touching it."""
+    return state.touching & (lifted_height(state) > LIFT_HEIGHT)
+
+
+def reward(state: GraspState, config: EnvConfig) -> np.ndarray:
+    """The reward `[N]`, float32, of one control step.
+
+    sparse: 1 while `is_success`, less the step penalty. shaped: in [0, 1]; at most 0.2 for being near the object, 0.15
+    for touching it with both fingers, and 0.65 for height while touching it. Near and touching without a lift is worth
+    0.35, so no reward above that can be had except by lifting.
+    """
+    if config.reward == "sparse":
+        return (is_success(state) - config.step_penalty).astype(np.float32)
+    offset = state.object_pose[:, :3] - state.gripper_position
+    distance = np.sqrt((offset * offset).sum(axis=1))
+    near = _REACH_SCALE / (_REACH_SCALE + distance)
+    lift = np.clip(lifted_height(state) / _FULL_LIFT, 0.0, 1.0)
+    return (_REACH_SHARE * near + state.touching * (_HOLD_SHARE + _LIFT_SHARE * lift)).astype(np.float32)
+
+
+def _unit(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:
+    """Sine and cosine `[N, 2]` of the direction (cosine, sine) of any length; straight ahead where it has none."""
+    length = np.sqrt(cosine * cosine + sine * sine)
+    flat = length > 1e-6
+    length = np.where(flat, length, 1.0)
+    return np.stack([np.where(flat, sine / length, 0.0), np.where(flat, cosine / length, 1.0)], axis=1)
+
+
+def _double_angle(angle: np.ndarray) -> np.ndarray:
+    """Sine and cosine `[N, 2]` of twice an angle given by sine and cosine `[N, 2]`."""
+    sine, cosine = angle[:, 0], angle[:, 1]
+    return np.stack([2.0 * sine * cosine, cosine * cosine - sine * sine], axis=1)
+
+
+def _object_axes(quaternion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """World directions `[N, 3]` of a body's x and z axes, from its quaternion `[N, 4]` (w x y z)."""
+    w, x, y, z = quaternion.T
+    along = np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], axis=1)
+    up = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
+    return along, up
