@@ -63,6 +63,8 @@ def _load(folder: str | os.PathLike[str], step: int, item: str, template: Any | 
                     item=local, restore_args=ocp.checkpoint_utils.construct_restore_args(local)
                 )
             restored = checkpointer.restore(path, args=arguments)
+            if template is not None:
+                _check_kinds(path, restored, template)
     except CheckpointError:
         raise
     except Exception as error:
@@ -101,12 +103,20 @@ def _unreadable(folder: pathlib.Path, step: int, item: str, problem: str) -> Che
 
 def _as_numpy(stored: Any) -> ocp.RestoreArgs:
     """How to restore one leaf without a template; a Python number keeps its type, all else becomes NumPy."""
-    is_number = type(stored).__name__ == "ScalarMetadata"
+    is_number = isinstance(stored, ocp.metadata.ScalarMetadata)
     return ocp.RestoreArgs() if is_number else ocp.RestoreArgs(restore_type=np.ndarray)
 
 
 def _local(leaf: Any) -> Any:
-    return np.asarray(leaf) if isinstance(leaf, np.generic) else ocp.utils.to_shape_dtype_struct(leaf)
+    """What tells Orbax to restore a leaf as this one, with the device it shall lie on."""
+    if isinstance(leaf, np.ndarray | np.generic):
+        return np.asarray(leaf)
+    leaf = ocp.utils.to_shape_dtype_struct(leaf)
+    # Without a device Orbax would ask for the one that wrote the checkpoint
+    if isinstance(leaf, jax.ShapeDtypeStruct) and leaf.sharding is None:
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
+    return leaf
 
 
 def _check_fit(path: pathlib.Path, stored: Any, template: Any) -> None:
@@ -123,6 +133,20 @@ def _check_fit(path: pathlib.Path, stored: Any, template: Any) -> None:
         raise CheckpointError(
             f"{path} does not fit what this program expects: {'; '.join(differing[:10])}{more}. Use the config and"
             " version that wrote the checkpoint (both are in its meta)."
+        )
+
+
+def _check_kinds(path: pathlib.Path, restored: Any, template: Any) -> None:
+    """CheckpointError where a random key came back as one of another kind; on disk both are the same integers."""
+    differing = [
+        f"{name}: stored {actual.dtype}, expected {wanted.dtype}"
+        for (name, actual), (_, wanted) in zip(_leaves(restored), _leaves(template), strict=True)
+        if hasattr(wanted, "dtype") and actual.dtype != wanted.dtype
+    ]
+    if differing:
+        raise CheckpointError(
+            f"{path} holds random keys of another kind: {'; '.join(differing)}. Make the template's keys in the same"
+            " way as those that were saved (typed keys, same jax_default_prng_impl)."
         )
 
 
