@@ -170,11 +170,13 @@ class ControlEnvironment(Environment):
 
     def _guard(self, advance: Callable[[], dm_env.TimeStep]) -> dm_env.TimeStep:
         """`advance()`, with dm_control's bare error about the physics turned into one that says where it happened."""
-        from dm_control.rl.control import PhysicsError
-
         try:
             return advance()
-        except PhysicsError as error:
+        except RuntimeError as error:
+            from dm_control.rl.control import PhysicsError
+
+            if not isinstance(error, PhysicsError):
+                raise
             raise self._diverged(str(error)) from error
 
     def _require_finite(self, what: str, array: np.ndarray) -> None:
