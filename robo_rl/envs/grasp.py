@@ -1,7 +1,8 @@
 """The grasp task as a dm_env environment: a Panda-like arm lifts an object from a table by friction alone.
 
 `grasp/cube` has one cube, `grasp/objects` a procedural family. The parts: grasp_scene (the model), grasp_objects (what
-is grasped), grasp_control (actions to joint targets), grasp_task (observation, reward, success), grasp_batch (stepping).
+is grasped), grasp_control (actions to joint targets), grasp_task (observation, reward, success), grasp_batch (stepping),
+grasp_render (pictures), grasp_scripted (a policy that solves it).
 """
 
 import secrets
@@ -20,7 +21,7 @@ def make_grasp(config: EnvConfig) -> "Grasp":
     """The environment `config.name` (grasp/cube or grasp/objects), one episode at a time.
 
     Raises:
-        ConfigError: another name.
+        ConfigError: another name, or a field that the grasp task does not have.
     """
     return Grasp(GraspBatch(config, 1))
 
@@ -29,7 +30,7 @@ def make_grasp_batch(config: EnvConfig, num_envs: int, threads: int = 1) -> Batc
     """`num_envs` simulations of `config.name` stepped together on `threads` threads.
 
     Raises:
-        ConfigError: another name.
+        ConfigError: another name, or a field that the grasp task does not have.
     """
     return GraspBatch(config, num_envs, threads)
 
@@ -96,10 +97,12 @@ class Grasp(Environment):
 
 
 def _first(observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The only row of a batch of one."""
     return {name: array[0] for name, array in observation.items()}
 
 
 def _dm_spec(name: str, array: ArraySpec) -> dm_env.specs.Array:
+    """The dm_env spec of one observation, bounded where our spec is."""
     if array.minimum is None or array.maximum is None:
         return dm_env.specs.Array(array.shape, np.dtype(array.dtype), name)
     return dm_env.specs.BoundedArray(array.shape, np.dtype(array.dtype), array.minimum, array.maximum, name)

@@ -9,8 +9,16 @@ import numpy as np
 from robo_rl.config import EnvConfig
 from robo_rl.envs import grasp_control as control
 from robo_rl.envs import grasp_task as task
-from robo_rl.envs.grasp_objects import BODY_FIELDS, CUBE, DOF_FIELDS, GEOM_FIELDS, ObjectDefinition
-from robo_rl.envs.grasp_objects import define_object, definitions_of, object_fields
+from robo_rl.envs.grasp_objects import (
+    BODY_FIELDS,
+    CUBE,
+    DOF_FIELDS,
+    GEOM_FIELDS,
+    ObjectDefinition,
+    define_object,
+    definitions_of,
+    object_fields,
+)
 from robo_rl.envs.grasp_render import GraspRenderer
 from robo_rl.envs.grasp_scene import ARM_JOINTS, FINGER_OPEN, HOME, build_model, index_scene
 from robo_rl.envs.interface import BatchStep
@@ -50,6 +58,8 @@ class GraspBatch:
     def __init__(
         self, config: EnvConfig, num_envs: int, threads: int = 1, draw_object: DrawObject | None = None
     ) -> None:
+        if num_envs < 1 or threads < 1:
+            raise ValueError(f"num_envs and threads must be 1 or more, got {num_envs} and {threads}")
         self.spec = task.make_spec(config)
         self.num_envs = num_envs
         self._config = config
@@ -83,7 +93,7 @@ class GraspBatch:
         ids = np.asarray(indices, np.int64).reshape(-1)
         if len(ids) != len(seeds) or len(set(ids.tolist())) != len(ids):
             raise ValueError(f"reset takes distinct indices and one seed for each, got {list(indices)}, {list(seeds)}")
-        if len(ids) and not (0 <= ids.min() and ids.max() < self.num_envs):
+        if len(ids) and not (ids.min() >= 0 and ids.max() < self.num_envs):
             raise ValueError(f"reset indices must lie in 0..{self.num_envs - 1}, got {list(indices)}")
         # Everything a simulation carries over, the solver's warm start included, goes back to the model's defaults.
         self._batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
@@ -118,7 +128,12 @@ class GraspBatch:
         )  # fmt: skip
 
     def step(self, actions: np.ndarray) -> BatchStep:
-        """One control step of every simulation; see BatchedEnvironment."""
+        """One control step of every simulation; see BatchedEnvironment.
+
+        Raises:
+            ValueError: wrong shape, a value outside [-1, 1] or not finite, or a simulation that was not reset.
+            RuntimeError: the physics of a simulation became unstable.
+        """
         actions = np.asarray(actions, np.float64)
         if actions.shape != (self.num_envs, task.ACTION_SIZE):
             raise ValueError(f"actions must be [{self.num_envs}, {task.ACTION_SIZE}], got {list(actions.shape)}")
@@ -129,6 +144,9 @@ class GraspBatch:
             idle = np.flatnonzero(~self._running).tolist()
             raise ValueError(f"simulations {idle} have no running episode: reset them before the next step")
         self._simulate(actions)
+        if not np.isfinite(self._qpos).all():
+            broken = np.flatnonzero(~np.isfinite(self._qpos).all(axis=1)).tolist()
+            raise RuntimeError(f"the physics of simulations {broken} became unstable: positions are not finite")
         self._steps += 1
         state = self._read(slice(None))
         last = self._steps >= self.spec.episode_steps

@@ -97,9 +97,8 @@ def _draw_parts(shape: str, rng: np.random.Generator) -> tuple[tuple[Part, ...],
     arm_half = uniform(0.012, 0.02)
     # An L carries its second arm on one side of the bar's end, a T on both; the bar's middle stays free for the pads.
     reach, offset = (arm_half, bar[1] + arm_half) if shape == "l_shape" else (bar[1] + 2 * arm_half, 0.0)
-    arm = Part(
-        mujoco.mjtGeom.mjGEOM_BOX, (0.009, reach, bar[2]), (bar[0] + (0.009 if offset == 0.0 else -0.009), offset, 0.0)
-    )
+    place = (bar[0] - 0.009 if shape == "l_shape" else bar[0] + 0.009, offset, 0.0)
+    arm = Part(mujoco.mjtGeom.mjGEOM_BOX, (0.009, reach, bar[2]), place)
     return (Part(mujoco.mjtGeom.mjGEOM_BOX, bar), arm), bar
 
 
@@ -154,7 +153,7 @@ GEOM_FIELDS = (
 
 @functools.lru_cache(maxsize=len(TRAIN_DEFINITIONS) + len(HELD_OUT_DEFINITIONS))
 def object_fields(definition: ObjectDefinition) -> dict[str, np.ndarray]:
-    """Model fields of the object as MuJoCo's compiler computes them: body `[1, ...]`, dof `[6, ...]`, geom `[2, ...]`."""
+    """The object's fields as MuJoCo's compiler computes them: body `[1, ...]`, dof `[6, ...]`, geom `[2, ...]`."""
     spec = mujoco.MjSpec()
     add_object(spec, definition)
     model = spec.compile()

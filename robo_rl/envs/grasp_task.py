@@ -1,4 +1,4 @@
-"""What the grasp task shows, pays and calls a success. Pure functions of simulated state, vectorised over simulations."""
+"""What the grasp task shows, pays and calls a success: pure functions of the state of n simulations at once."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from robo_rl.config import EnvConfig
+from robo_rl.errors import ConfigError
 from robo_rl.specs import ArraySpec, EnvSpec
 
 EPISODE_STEPS = 40
@@ -38,8 +39,8 @@ class GraspState(NamedTuple):
     """What is read out of n simulations after a control step; float64, SI units, world frame.
 
     joints, joint_velocities `[N, 7]`; gripper_position `[N, 3]`; gripper_rotation `[N, 3, 3]`; opening `[N]`;
-    object_pose `[N, 7]` (position, quaternion w x y z); object_size `[N, 3]`; rest_height `[N]`, the height at which the
-    object lay at the start; touching `[N]` bool, both fingers in contact with the object.
+    object_pose `[N, 7]` (position, quaternion w x y z); object_size `[N, 3]`; rest_height `[N]`, the height at which
+    the object lay at the start; touching `[N]` bool, both fingers in contact with the object.
     """
 
     joints: np.ndarray
@@ -54,8 +55,19 @@ class GraspState(NamedTuple):
 
 
 def make_spec(config: EnvConfig) -> EnvSpec:
-    """The EnvSpec of grasp/cube or grasp/objects under this configuration."""
+    """The EnvSpec of grasp/cube or grasp/objects under this configuration.
+
+    Raises:
+        ConfigError: an action repeat, or a step penalty with the shaped reward; the task would ignore them.
+    """
     sparse = config.reward == "sparse"
+    if config.action_repeat != 1:
+        raise ConfigError(f"env.action_repeat is {config.action_repeat}; the grasp task only has 1. Leave it out.")
+    if config.step_penalty and not sparse:
+        raise ConfigError(
+            f"env.step_penalty is {config.step_penalty}, but only the sparse reward has one. "
+            "Set env.reward to sparse, or env.step_penalty to 0."
+        )
     bounds = (-config.step_penalty, 1.0 - config.step_penalty) if sparse else (0.0, 1.0)
     return EnvSpec(
         name=config.name,
