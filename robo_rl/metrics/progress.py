@@ -53,8 +53,9 @@ class Progress:
         self._start = self._clock()
         self._last_line = self._start - self._line_seconds
         if self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._live = Live(get_renderable=self._panel, console=self._console, refresh_per_second=2)
-            self._live.start()
+            live = Live(get_renderable=self._panel, console=self._console, refresh_per_second=2)
+            live.start()
+            self._live = live
         return self
 
     def __exit__(
@@ -144,7 +145,7 @@ def _facts(row: Mapping[str, Any], elapsed: float) -> list[tuple[str, str]]:
                 f"{duration(elapsed if seconds is None else seconds)} elapsed",
             ),
         ),
-        ("training", _join(_return(row, "episode_return"), _success(row, "episode_success"))),
+        ("training", _join(_return(row, "return"), _success(row, "success"))),
         ("evaluation", _evaluation(row)),
         ("checkpoint", _join(_count(row, "checkpoint_env_steps", "env steps"))),
         ("waiting", row.get("waiting") or ""),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from robo_rl.errors import TrainingDiverged
+from robo_rl.errors import DivergedError
 
 Value = float | int | str | bool | None
 """One cell of a row. None means that the interval has no such value, e.g. no episode ended in it."""
@@ -12,23 +12,26 @@ Value = float | int | str | bool | None
 COLUMNS: Mapping[str, str] = {
     "env_steps": "environment steps since the start of the run; every row has it, and it never falls",
     "updates": "gradient steps since the start of the run",
+    "episodes": "training episodes that ended since the start of the run",
     "seconds": "time spent training (s), summed over resumes",
-    "env_steps_per_second": "environment steps per second over the interval",
-    "updates_per_second": "gradient steps per second over the interval",
-    "episode_return": "mean undiscounted return of the training episodes that ended in the interval, environment units",
-    "episode_success": "share of those episodes that ended in success, 0..1",
+    "env_steps_per_second": "environment steps per second since the row before",
+    "updates_per_second": "gradient steps per second since the row before",
+    "return": "mean undiscounted return of the training episodes that ended since the row before, environment units",
+    "success": "share of those episodes that ended in success, 0..1",
     "episode_length": "mean length of those episodes (control steps)",
     "critic_loss": "loss of the critics, in the unit of the head",
     "actor_loss": "loss of the policy, scaled return units",
-    "temperature_loss": "loss of the temperature",
     "temperature": "weight of the entropy bonus",
     "entropy": "entropy of the policy on the batch (nat)",
     "q_mean": "mean value on the batch, return units",
     "q_min": "least value on the batch, return units",
     "q_max": "greatest value on the batch, return units",
     "clipped_fraction": "share of the targets that were clipped to the support, 0..1",
-    "return_scale": "what rewards are divided by",
+    "reward_scale": "what rewards are divided by",
+    "critic_gradient_norm": "global norm of the gradient of the critics, before clipping",
+    "actor_gradient_norm": "global norm of the gradient of the policy, before clipping",
     "replay_size": "transitions in the replay",
+    "policy_lag": "updates between the weights the newest chunk was collected with and the learner's",
     "waiting": "who waits for what, in words; absent while nobody waits",
     "checkpoint_env_steps": "environment step of the newest committed checkpoint",
     "evaluation_env_steps": "environment step of the newest evaluated checkpoint",
@@ -45,13 +48,25 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Value]:
 
     Raises:
         ValueError: no integral `env_steps`, or a value that is neither a scalar nor text.
-        TrainingDiverged: a number that is NaN or infinite; the first such column is named.
+        DivergedError: a number that is NaN or infinite; the first such column is named.
     """
     plain = {name: _plain_value(name, value) for name, value in row.items()}
     env_steps = plain.get("env_steps")
     if not isinstance(env_steps, int) or isinstance(env_steps, bool) or env_steps < 0:
         raise ValueError(f"A metrics row needs env_steps, a whole number >= 0; this one has {env_steps!r}.")
     return plain
+
+
+def with_rates(row: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`row` with `env_steps_per_second` and `updates_per_second` since `previous`, the row before it.
+
+    Without a row before, or where no time has passed, there is no rate, and the columns are left out.
+    """
+    elapsed = 0.0 if previous is None else row["seconds"] - previous["seconds"]
+    if previous is None or elapsed <= 0:
+        return dict(row)
+    rates = {f"{name}_per_second": (row[name] - previous[name]) / elapsed for name in ("env_steps", "updates")}
+    return {**row, **rates}
 
 
 def _plain_value(name: str, value: Any) -> Value:
@@ -63,7 +78,7 @@ def _plain_value(name: str, value: Any) -> Value:
         value = value.item()
     # JSON has no NaN, and a curve with a hole where the run broke hides the break.
     if isinstance(value, float) and not math.isfinite(value):
-        raise TrainingDiverged(
+        raise DivergedError(
             f"Metric {name!r} is {value}. The last committed checkpoint is from before; resume from it, with a lower "
             "learning rate or tighter gradient clipping if it happens again."
         )

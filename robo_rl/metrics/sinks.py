@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
 from robo_rl.errors import UserError
 from robo_rl.metrics.rows import Value, plain_row
@@ -84,7 +84,7 @@ class MetricsWriter:
         """Append `row`, whose values are scalars (Python, NumPy or JAX), text or None; see `rows.COLUMNS`.
 
         Raises:
-            TrainingDiverged: a number is NaN or infinite; nothing is written.
+            DivergedError: a number is NaN or infinite; nothing is written.
             ValueError: no `env_steps`, one that is lower than the last row's, or a value that is no scalar.
             UserError: the disk is full or the folder went away.
         """

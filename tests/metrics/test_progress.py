@@ -11,8 +11,8 @@ ROW = {
     "env_steps_per_second": 230.6,
     "updates_per_second": 231.2,
     "seconds": 29.0,
-    "episode_return": 12.34567,
-    "episode_success": 0.41,
+    "return": 12.34567,
+    "success": 0.41,
     "checkpoint_env_steps": 5_120,
     "evaluation_env_steps": 5_120,
     "evaluation_return": 14.0,
@@ -48,7 +48,7 @@ def test_the_panel_fits_80_columns_and_says_everything():
     assert "…" not in text
 
 
-@pytest.mark.parametrize("row", [{}, {"env_steps": 5}, {"env_steps": 5, "episode_return": None, "q_mean": 1.0}])
+@pytest.mark.parametrize("row", [{}, {"env_steps": 5}, {"env_steps": 5, "return": None, "q_mean": 1.0}])
 def test_the_panel_of_a_run_that_has_just_begun(row):
     console = Console(record=True, width=80, file=io.StringIO())
     console.print(panel(row, 100, "[not markup]", 1.0))

@@ -2,8 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robo_rl.errors import TrainingDiverged
-from robo_rl.metrics.rows import plain_row
+from robo_rl.errors import DivergedError
+from robo_rl.metrics.rows import plain_row, with_rates
 
 
 def test_scalars_of_numpy_and_jax_become_python_numbers():
@@ -16,7 +16,7 @@ def test_scalars_of_numpy_and_jax_become_python_numbers():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("-inf"), jnp.float32("nan")])
 def test_the_first_number_that_is_not_finite_is_named(value):
-    with pytest.raises(TrainingDiverged, match="'critic_loss'"):
+    with pytest.raises(DivergedError, match="'critic_loss'"):
         plain_row({"env_steps": 1, "critic_loss": value, "q_mean": value})
 
 
@@ -30,3 +30,15 @@ def test_a_value_that_is_no_scalar_is_refused(value):
 def test_every_row_has_whole_env_steps(row):
     with pytest.raises(ValueError, match="env_steps"):
         plain_row(row)
+
+
+def test_rates_are_those_since_the_row_before():
+    before = {"env_steps": 100, "updates": 50, "seconds": 10.0}
+    row = {"env_steps": 300, "updates": 60, "seconds": 14.0, "q_mean": 1.0}
+    assert with_rates(row, before) == {**row, "env_steps_per_second": 50.0, "updates_per_second": 2.5}
+
+
+@pytest.mark.parametrize("previous", [None, {"env_steps": 1, "updates": 1, "seconds": 14.0}])
+def test_no_rate_without_time(previous):
+    row = {"env_steps": 300, "updates": 60, "seconds": 14.0}
+    assert with_rates(row, previous) == row

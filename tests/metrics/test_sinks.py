@@ -4,7 +4,7 @@ import signal
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from robo_rl.errors import TrainingDiverged, UserError
+from robo_rl.errors import DivergedError, UserError
 from robo_rl.metrics.sinks import MetricsWriter, read_rows
 
 
@@ -80,7 +80,7 @@ def test_damage_before_the_last_line_is_an_error_that_names_the_line(tmp_path, l
 def test_a_number_that_is_not_finite_leaves_both_sinks_as_they_were(tmp_path):
     with MetricsWriter(tmp_path) as writer:
         writer.write({"env_steps": 1, "q_mean": 1.0})
-        with pytest.raises(TrainingDiverged):
+        with pytest.raises(DivergedError):
             writer.write({"env_steps": 2, "q_mean": float("nan")})
     assert read_rows(tmp_path / "metrics.jsonl") == [{"env_steps": 1, "q_mean": 1.0}]
     assert scalars(tmp_path, "q_mean") == [(1, 1.0)]
