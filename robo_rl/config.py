@@ -22,7 +22,7 @@ class EnvConfig(Section):
     episode_steps: int | None = Field(None, ge=1, description="Time limit (control steps); none: the task's own.")
     reward: Literal["shaped", "sparse"] = Field("shaped", description="Reward of the grasp tasks.")
     step_penalty: float = Field(0.0, ge=0, description="Taken from the sparse grasp reward at every control step.")
-    family: Literal["train", "held_out"] = Field("train", description="Half of the objects grasp/objects draws from.")
+    family: Literal["train", "held_out"] = Field("train", description="Half of the objects it draws from.")
 
 
 class CriticConfig(Section):
@@ -118,7 +118,9 @@ class EvaluationConfig(Section):
     final_episodes: int = Field(200, ge=1, description="Episodes for the last checkpoint of a run.")
     first_seed: int = Field(0, ge=0, lt=2**29, description="Episode seeds are first_seed, first_seed + 1, ...")
     envs: int = Field(20, ge=1, description="Simulations stepped together.")
-    family: Literal["train", "held_out"] = Field("held_out", description="Half of the objects grasp/objects draws from.")
+    family: Literal["train", "held_out"] = Field(
+        "held_out", description="Half of the objects grasp/objects draws from."
+    )
     video: bool = Field(False, description="Whether each evaluation writes videos/STEP.mp4 of its first episode.")
 
 

@@ -12,7 +12,7 @@ class ConfigError(UserError):
     """A configuration that cannot be run; raised before any process starts."""
 
 
-class TrainingDiverged(UserError):
+class DivergedError(UserError):
     """A metric or parameter is not finite."""
 
 

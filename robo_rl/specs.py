@@ -91,12 +91,14 @@ class EnvSpec:
             return ArraySpec(**{**entry, "shape": tuple(entry["shape"])})
 
         bounds = data["reward_bounds"]
-        return cls(**{
-            **data,
-            "observation": {name: array(entry) for name, entry in data["observation"].items()},
-            "action": array(data["action"]),
-            "reward_bounds": None if bounds is None else (bounds[0], bounds[1]),
-        })
+        return cls(
+            **{
+                **data,
+                "observation": {name: array(entry) for name, entry in data["observation"].items()},
+                "action": array(data["action"]),
+                "reward_bounds": None if bounds is None else (bounds[0], bounds[1]),
+            }
+        )
 
 
 def zero_transition(spec: EnvSpec, *leading: int) -> Transition:

@@ -1,0 +1,1 @@
+"""Agents: each readable next to its paper."""

@@ -6,6 +6,7 @@ arXiv 2403.03950). Rewards are divided by a running return statistic (SimbaV2, a
 values, temperature and entropy live in scaled units; metrics in return units are multiplied back.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from robo_rl.critics import return_scaling
 from robo_rl.critics.head import ValueHead, combine
 from robo_rl.networks import normalizer
 from robo_rl.networks.actor_critic import flatten, greedy_action, make_actor, make_critic, sample_action
-from robo_rl.networks.network import Params, ensemble
+from robo_rl.networks.network import Network, Params, ensemble
 from robo_rl.specs import Array, EnvSpec, Experience, Observation, Transition
 
 
@@ -43,124 +44,142 @@ class SACPolicy(NamedTuple):
     observations: normalizer.ObservationStatistics
 
 
-def make_sac(config: SACConfig, spec: EnvSpec, head: ValueHead) -> Agent:
-    """The five functions of a SAC agent for this environment and value head."""
-    actor = make_actor(config.actor_network, spec)
-    critic = ensemble(make_critic(config.critic_network, spec, head.num_outputs), config.critic.ensemble)
-    optimizer = make_optimizer(config.learning_rate, config.weight_decay, config.max_gradient_norm)
-    temperature_optimizer = optax.adam(config.temperature_learning_rate)
-    action_size = spec.action.shape[0]
-    target_entropy = config.target_entropy_per_dimension * action_size
+@dataclasses.dataclass(frozen=True)
+class SAC:
+    """The equations, over the networks and the value head they need; it holds no state."""
 
-    def init(key: Array) -> SACState:
+    config: SACConfig
+    action_size: int
+    spec: EnvSpec
+    head: ValueHead
+    actor: Network
+    critic: Network
+    optimizer: optax.GradientTransformation
+    temperature_optimizer: optax.GradientTransformation
+
+    def init(self, key: Array) -> SACState:
+        """A fresh state; the targets start as copies of the critics."""
         key_actor, key_critic = jax.random.split(key)
-        actor_params, critic_params = actor.init(key_actor), critic.init(key_critic)
-        log_temperature = jnp.log(jnp.float32(config.initial_temperature))
+        actor, critics = self.actor.init(key_actor), self.critic.init(key_critic)
+        log_temperature = jnp.log(jnp.float32(self.config.initial_temperature))
         return SACState(
-            actor=actor_params,
-            critics=critic_params,
-            target_critics=jax.tree.map(jnp.copy, critic_params),
+            actor=actor,
+            critics=critics,
+            target_critics=jax.tree.map(jnp.copy, critics),
             log_temperature=log_temperature,
-            actor_optimizer=optimizer.init(actor_params),
-            critic_optimizer=optimizer.init(critic_params),
-            temperature_optimizer=temperature_optimizer.init(log_temperature),
+            actor_optimizer=self.optimizer.init(actor),
+            critic_optimizer=self.optimizer.init(critics),
+            temperature_optimizer=self.temperature_optimizer.init(log_temperature),
             returns=return_scaling.init(),
-            observations=normalizer.init(spec),
+            observations=normalizer.init(self.spec),
         )
 
-    def features(statistics: normalizer.ObservationStatistics, observation: Observation) -> Array:
-        if config.normalize_observations:
+    def critic_loss(self, critics: Params, state: SACState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
+        """J_Q, eq. 5 and 6: the entropy of the next action is part of the value, so it is discounted and masked."""
+        x = self.features(state.observations, batch.observation)
+        next_x = self.features(state.observations, batch.next_observation)
+        scale = self.reward_scale(state)
+
+        next_action, next_log_prob = sample_action(self.actor.apply(state.actor, next_x), key)
+        bonus = -jnp.exp(state.log_temperature) * next_log_prob * self.config.entropy_in_target
+        next_outputs = self.combined(state.target_critics, next_x, next_action)
+        target = jax.vmap(self.head.target)(batch.reward / scale, batch.discount, next_outputs, bonus)
+
+        outputs = self.critic.apply(critics, x, batch.action)
+        losses = jax.vmap(jax.vmap(self.head.loss), in_axes=(0, None))(outputs, target)
+        q = jax.vmap(jax.vmap(self.head.value))(outputs) * scale
+        metrics = {"critic_loss": losses.mean(), "clipped_fraction": target.clipped.mean(), "reward_scale": scale}
+        return losses.mean(axis=1).sum(), {**metrics, "q_mean": q.mean(), "q_min": q.min(), "q_max": q.max()}
+
+    def actor_loss(self, actor: Params, state: SACState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
+        """J_pi, eq. 9: reparameterised actions climb the value and the entropy."""
+        x = self.features(state.observations, batch.observation)
+        action, log_prob = sample_action(self.actor.apply(actor, x), key)
+        q = jax.vmap(self.head.value)(self.combined(state.critics, x, action))
+        loss = jnp.mean(jnp.exp(state.log_temperature) * log_prob - q)
+        return loss, {"actor_loss": loss, "entropy": -log_prob.mean()}
+
+    def temperature_loss(self, log_temperature: Array, entropy: Array) -> Array:
+        """J_alpha, eq. 18, on the log of the temperature: it rises while the entropy is below its target."""
+        return log_temperature * (entropy - self.config.target_entropy_per_dimension * self.action_size)
+
+    def update(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
+        """One gradient step of critics, targets, actor and temperature, in this order."""
+        key_critic, key_actor = jax.random.split(key)
+
+        gradient, metrics = jax.grad(self.critic_loss, has_aux=True)(state.critics, state, batch, key_critic)
+        metrics |= {"critic_gradient_norm": optax.global_norm(gradient), "temperature": jnp.exp(state.log_temperature)}
+        critics, critic_optimizer = step(self.optimizer, gradient, state.critic_optimizer, state.critics)
+        targets = optax.incremental_update(critics, state.target_critics, self.config.target_rate)
+        state = state._replace(critics=critics, critic_optimizer=critic_optimizer, target_critics=targets)
+
+        gradient, actor_metrics = jax.grad(self.actor_loss, has_aux=True)(state.actor, state, batch, key_actor)
+        metrics |= {**actor_metrics, "actor_gradient_norm": optax.global_norm(gradient)}
+        actor, actor_optimizer = step(self.optimizer, gradient, state.actor_optimizer, state.actor)
+
+        gradient = jax.grad(self.temperature_loss)(state.log_temperature, metrics["entropy"])
+        log_temperature, temperature_optimizer = step(
+            self.temperature_optimizer, gradient, state.temperature_optimizer, state.log_temperature
+        )
+        return state._replace(
+            actor=actor,
+            actor_optimizer=actor_optimizer,
+            log_temperature=log_temperature,
+            temperature_optimizer=temperature_optimizer,
+        ), metrics
+
+    def combined(self, critics: Params, x: Array, action: Array) -> Array:
+        """Head outputs `[B, O]` of the whole ensemble for features `x [B, D]` and actions `[B, A]`."""
+        outputs = self.critic.apply(critics, x, action)
+        return jax.vmap(lambda members: combine(self.head, members, self.config.critic.combine), in_axes=1)(outputs)
+
+    def features(self, statistics: normalizer.ObservationStatistics, observation: Observation) -> Array:
+        """Flat, normalised network inputs `[B, D]`."""
+        if self.config.normalize_observations:
             observation = normalizer.normalize(statistics, observation)
         return flatten(observation)
 
-    def reward_scale(state: SACState) -> Array:
-        if not config.scale_rewards:
+    def reward_scale(self, state: SACState) -> Array:
+        """What rewards are divided by, so that returns and the entropy bonus fit in the support."""
+        if not self.config.scale_rewards:
             return jnp.float32(1)
-        temperature = jnp.exp(state.log_temperature) if config.entropy_in_target else jnp.float32(0)
-        room = return_scaling.entropy_room(temperature, action_size, config.discount)
-        return return_scaling.scale(state.returns, config.critic.v_max, room)
+        temperature = jnp.exp(state.log_temperature) * self.config.entropy_in_target
+        room = return_scaling.entropy_room(temperature, self.action_size, self.config.discount)
+        return return_scaling.scale(state.returns, self.config.critic.v_max, room)
 
-    def values(critics: Params, x: Array, action: Array) -> Array:
-        """Ensemble value `[B]` of actions `[B, A]` in states `x [B, D]`."""
-        outputs = critic.apply(critics, x, action)
-        return jax.vmap(lambda member: head.value(combine(head, member, config.critic.combine)), in_axes=1)(outputs)
-
-    def critic_loss(critics: Params, state: SACState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
-        """J_Q, eq. 5 and 6: the entropy of the next action is part of the value, so it is discounted and masked."""
-        x, next_x = (features(state.observations, o) for o in (batch.observation, batch.next_observation))
-        scale = reward_scale(state)
-        next_action, next_log_prob = sample_action(actor.apply(state.actor, next_x), key)
-        bonus = -jnp.exp(state.log_temperature) * next_log_prob * config.entropy_in_target
-        next_outputs = critic.apply(state.target_critics, next_x, next_action)
-        next_combined = jax.vmap(lambda one: combine(head, one, config.critic.combine), in_axes=1)(next_outputs)
-        target = jax.vmap(head.target)(batch.reward / scale, batch.discount, next_combined, bonus)
-
-        outputs = critic.apply(critics, x, batch.action)
-        losses = jax.vmap(jax.vmap(head.loss), in_axes=(0, None))(outputs, target)
-        q = jax.vmap(jax.vmap(head.value))(outputs) * scale
-        return losses.mean(axis=1).sum(), {
-            "critic_loss": losses.mean(),
-            "clipped_fraction": target.clipped.mean(),
-            "q_mean": q.mean(),
-            "q_min": q.min(),
-            "q_max": q.max(),
-            "reward_scale": scale,
-        }
-
-    def actor_loss(actor_params: Params, state: SACState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
-        """J_pi, eq. 9: reparameterised actions, ascending the value and the entropy."""
-        x = features(state.observations, batch.observation)
-        action, log_prob = sample_action(actor.apply(actor_params, x), key)
-        loss = jnp.mean(jnp.exp(state.log_temperature) * log_prob - values(state.critics, x, action))
-        return loss, {"actor_loss": loss, "entropy": -log_prob.mean()}
-
-    def temperature_loss(log_temperature: Array, entropy: Array) -> Array:
-        """J_alpha, eq. 18, on the log of the temperature: rises while the entropy is below its target."""
-        return log_temperature * jax.lax.stop_gradient(entropy - target_entropy)
-
-    def update(state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
-        key_critic, key_actor = jax.random.split(key)
-        gradient, critic_metrics = jax.grad(critic_loss, has_aux=True)(state.critics, state, batch, key_critic)
-        critics, critic_optimizer, critic_norm = apply(optimizer, gradient, state.critic_optimizer, state.critics)
-        state = state._replace(
-            critics=critics,
-            critic_optimizer=critic_optimizer,
-            target_critics=optax.incremental_update(critics, state.target_critics, config.target_rate),
-        )
-        gradient, actor_metrics = jax.grad(actor_loss, has_aux=True)(state.actor, state, batch, key_actor)
-        actor_params, actor_optimizer, actor_norm = apply(optimizer, gradient, state.actor_optimizer, state.actor)
-        gradient = jax.grad(temperature_loss)(state.log_temperature, actor_metrics["entropy"])
-        log_temperature, temperature_state, _ = apply(
-            temperature_optimizer, gradient, state.temperature_optimizer, state.log_temperature
-        )
-        norms = {"critic_gradient_norm": critic_norm, "actor_gradient_norm": actor_norm}
-        metrics = {**critic_metrics, **actor_metrics, **norms, "temperature": jnp.exp(state.log_temperature)}
-        return state._replace(
-            actor=actor_params,
-            actor_optimizer=actor_optimizer,
-            log_temperature=log_temperature,
-            temperature_optimizer=temperature_state,
-        ), metrics
-
-    def act(policy: SACPolicy, observation: Observation, key: Array, explore: bool) -> Array:
-        outputs = actor.apply(policy.actor, features(policy.observations, observation))
+    def act(self, policy: SACPolicy, observation: Observation, key: Array, explore: bool) -> Array:
+        """Actions `[B, A]`: sampled, or the tanh of the mean."""
+        outputs = self.actor.apply(policy.actor, self.features(policy.observations, observation))
         return sample_action(outputs, key)[0] if explore else greedy_action(outputs)
 
-    def policy(state: SACState) -> SACPolicy:
+    def policy(self, state: SACState) -> SACPolicy:
+        """The part of the state that acting needs."""
         return SACPolicy(state.actor, state.observations)
 
-    def observe(state: SACState, experience: Experience, mask: Array) -> SACState:
+    def observe(self, state: SACState, experience: Experience, mask: Array) -> SACState:
+        """Running statistics with new experience `[M, ...]` taken in, where `mask [M]`."""
         return state._replace(
             returns=return_scaling.update(state.returns, experience.running_return, mask),
             observations=normalizer.update(state.observations, experience.transition.observation, mask),
         )
 
-    return Agent(init, act, update, policy, observe)
+
+def make_sac(config: SACConfig, spec: EnvSpec, head: ValueHead) -> Agent:
+    """A SAC agent for this environment and value head."""
+    sac = SAC(
+        config=config,
+        action_size=spec.action.shape[0],
+        spec=spec,
+        head=head,
+        actor=make_actor(config.actor_network, spec),
+        critic=ensemble(make_critic(config.critic_network, spec, head.num_outputs), config.critic.ensemble),
+        optimizer=make_optimizer(config.learning_rate, config.weight_decay, config.max_gradient_norm),
+        temperature_optimizer=optax.adam(config.temperature_learning_rate),
+    )
+    return Agent(init=sac.init, act=sac.act, update=sac.update, policy=sac.policy, observe=sac.observe)
 
 
-def make_optimizer(
-    learning_rate: float, weight_decay: float, max_gradient_norm: float
-) -> optax.GradientTransformationExtraArgs:
+def make_optimizer(learning_rate: float, weight_decay: float, max_gradient_norm: float) -> optax.GradientTransformation:
     """AdamW that decays kernels only, behind a clip of the global gradient norm."""
 
     def kernels(params: Params) -> Params:
@@ -172,9 +191,9 @@ def make_optimizer(
     )
 
 
-def apply(
+def step(
     optimizer: optax.GradientTransformation, gradient: Params, state: optax.OptState, params: Params
-) -> tuple[Params, optax.OptState, Array]:
-    """One optimiser step: new parameters, new optimiser state, and the gradient's norm before clipping."""
+) -> tuple[Params, optax.OptState]:
+    """One optimiser step: new parameters and new optimiser state."""
     updates, state = optimizer.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state, optax.global_norm(gradient)
+    return optax.apply_updates(params, updates), state

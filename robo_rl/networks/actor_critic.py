@@ -1,9 +1,10 @@
 """The two networks of an actor-critic: a tanh-Gaussian actor and a critic of observation and action."""
 
-from flax import nnx
+import math
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from robo_rl.config import NetworkConfig
 from robo_rl.networks.network import Network, functional
@@ -21,7 +22,7 @@ def flatten(observation: Observation) -> Array:
 
 def flat_size(spec: EnvSpec) -> int:
     """Length D of the flattened observation."""
-    return sum(int(jnp.prod(jnp.array(array.shape))) for array in spec.observation.values())
+    return sum(math.prod(array.shape) for array in spec.observation.values())
 
 
 class Gaussian(nnx.Module):

@@ -49,9 +49,11 @@ def update(stats: ObservationStatistics, observation: Observation, mask: ArrayLi
 
     Raises:
         KeyError: an observation of the spec is missing.
-        ValueError: an array is not `[B, *shape]`.
+        ValueError: the mask is not `[B]`, or an array is not `[B, *shape]`.
     """
     mask = jnp.asarray(mask, bool)
+    if mask.ndim != 1:
+        raise ValueError(f"mask has shape {list(mask.shape)}; expected [B]: flatten further batch axes first.")
     added = jnp.sum(mask, dtype=jnp.float32)
     total = stats.count + added
     share = added / jnp.maximum(total, 1)
@@ -79,11 +81,14 @@ def normalize(stats: ObservationStatistics, observation: Observation) -> dict[st
     Images pass as they are.
 
     Raises:
+        KeyError: an array that is no image is not in the statistic.
         ValueError: an array does not end in the shape that the statistic has for it.
     """
     result = {}
     for name, array in observation.items():
         if name not in stats.mean:
+            if array.dtype != jnp.uint8 or array.ndim < 3:
+                raise KeyError(f"Observation {name!r} is no image and not in the statistic: {sorted(stats.mean)}.")
             result[name] = jnp.asarray(array)
             continue
         values, mean = jnp.asarray(array, jnp.float32), stats.mean[name]

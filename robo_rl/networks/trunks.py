@@ -1,5 +1,7 @@
 """Trunks over flat inputs `[..., D]`: a plain MLP, and pre-norm residual blocks."""
 
+import itertools
+
 import jax
 from flax import nnx
 
@@ -14,7 +16,10 @@ class MLP(nnx.Module):
         """Layers of `width` units on `inputs` features."""
         sizes = [inputs, *[width] * depth]
         self.layers = nnx.List(
-            [nnx.Linear(i, o, kernel_init=orthogonal(2**0.5), rngs=rngs) for i, o in zip(sizes, sizes[1:], strict=False)]
+            [
+                nnx.Linear(i, o, kernel_init=orthogonal(2**0.5), rngs=rngs)
+                for i, o in itertools.pairwise(sizes)
+            ]
         )
         self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(depth)] if layer_norm else [])
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from robo_rl.critics import return_scaling
 from robo_rl.specs import EnvSpec, Experience, Observation, Transition, zero_transition
 
 
@@ -45,8 +46,12 @@ class NStepAdder:
 
         `discount [N]` is the environment's own: 0 at termination, else 1. `last [N]` marks an episode's last step.
         """
-        self._return = self._discount * self._return + reward
-        self._history.append(_Step(observation, action, reward, discount, self._return))
+        reward = reward.astype(np.float32)
+        terminated = discount == 0
+        running, self._return = return_scaling.forward_return(
+            self._return, reward, terminated, last & ~terminated, float(self._discount)
+        )
+        self._history.append(_Step(observation, action, reward, discount, running))
         self._age = np.minimum(self._age + 1, self._n)
         ready = []
         for length in range(self._n, 0, -1):
@@ -54,18 +59,6 @@ class NStepAdder:
             if complete.any():
                 ready.append(self._window(length, np.flatnonzero(complete), next_observation))
         self._age[last] = 0
-        self._return = np.where(last, np.float32(0), self._return)
-        return ready
-
-    def cut(self, next_observation: Observation) -> list[Experience]:
-        """End every running episode here, as a time limit would; returns the windows that were still open."""
-        ready = []
-        for length in range(self._n - 1, 0, -1):
-            is_open = self._age >= length
-            if is_open.any():
-                ready.append(self._window(length, np.flatnonzero(is_open), next_observation))
-        self._age[:] = 0
-        self._return = np.zeros_like(self._return)
         return ready
 
     def _window(self, length: int, index: np.ndarray, next_observation: Observation) -> Experience:
@@ -82,7 +75,7 @@ class NStepAdder:
             discount=discount,
             next_observation={name: value[index] for name, value in next_observation.items()},
         )
-        return Experience(transition, steps[0].running_return[index])
+        return Experience(transition, steps[0].running_return[index].astype(np.float32))
 
 
 def concatenate(spec: EnvSpec, blocks: list[Experience]) -> Experience:

@@ -1,0 +1,1 @@
+"""What actor, learner and evaluator do; plain functions and visible loops, given what they use."""

@@ -1,0 +1,1 @@
+"""Who starts the roles, and how messages travel between them."""

@@ -1,0 +1,175 @@
+"""The folder of one run: what lies where, who may write it, and whether it holds the same experiment."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robo_rl.checkpoints.layout import committed_steps, remove_unfinished, restorable_steps
+from robo_rl.checkpoints.manifest import differences, environment_manifest
+from robo_rl.config import Config
+from robo_rl.errors import CheckpointError, ConfigError, UserError
+from robo_rl.files import read_json, write_json_atomic
+from robo_rl.specs import EnvSpec
+
+MAY_CHANGE = (
+    "env_steps",
+    "log_every",
+    "checkpoint",
+    "evaluation",
+    "actor.processes",
+    "actor.max_restarts",
+)
+"""Fields in which a resumed run may differ from the one that began it; all others make it another experiment."""
+
+
+class RunFolder:
+    """Paths of a run, and reading and writing the small files in it."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """A run at `path`, which need not exist yet."""
+        self.path = Path(path).absolute()
+        self.config_file = self.path / "config.yaml"
+        self.manifest_file = self.path / "manifest.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.evaluations = self.path / "evaluations"
+        self.videos = self.path / "videos"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.status_file = self.path / "status.json"
+        self.lock_file = self.path / "run.lock"
+
+    def begin(self, config: Config, spec: EnvSpec, ignore: Collection[str] = MAY_CHANGE) -> int | None:
+        """Make the folder ready for this experiment; the step to resume from, None for a fresh start.
+
+        Call it under `lock`. Leftovers of killed writers are removed.
+
+        Raises:
+            ConfigError: the folder holds another experiment; every differing field is named.
+            CheckpointError: it holds checkpoints, but none that training can be resumed from.
+            UserError: the folder cannot be written.
+        """
+        new = config.model_dump(mode="json")
+        if self.config_file.exists():
+            fields = differences(self.config(), new, ignore)
+            if fields:
+                raise ConfigError(
+                    f"{self.path} holds another experiment. Fields that differ (there -> now):\n  "
+                    + "\n  ".join(fields)
+                    + "\nGive this one a folder of its own (--run DIR), or start it with the same fields to resume."
+                )
+        with _writable(self.path):
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self.evaluations.mkdir(exist_ok=True)
+            remove_unfinished(self.checkpoints)
+            for temporary in [*self.path.glob("*.tmp*"), *self.evaluations.glob("*.tmp*"), *self.videos.glob("*.tmp*")]:
+                temporary.unlink(missing_ok=True)
+            temporary = self.config_file.with_suffix(".yaml.tmp")
+            temporary.write_text(yaml.safe_dump(new, sort_keys=False))
+            os.replace(temporary, self.config_file)
+            if not self.manifest_file.exists():
+                write_json_atomic(
+                    self.manifest_file, {"seed": config.seed, "spec": spec.to_json(), **environment_manifest()}
+                )
+        restorable = restorable_steps(self.checkpoints)
+        if committed_steps(self.checkpoints) and not restorable:
+            raise CheckpointError(
+                f"{self.checkpoints} holds checkpoints of the policy only, and none that training can be resumed from. "
+                "Evaluate them as they are, and train in another folder (--run DIR)."
+            )
+        return restorable[-1] if restorable else None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only training job on this folder; the lock goes with the process, however it ends.
+
+        Raises:
+            UserError: another process holds it (its id is named), or the folder cannot be written.
+        """
+        with _writable(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = self.lock_file.open("a+")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise UserError(
+                    f"{self.path} is being trained by process {file.read().strip() or '(unknown)'}. "
+                    "Wait for it, stop it, or choose another folder (--run DIR)."
+                ) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+
+    def is_running(self) -> bool:
+        """Whether a training job holds the lock now."""
+        if not self.lock_file.exists():
+            return False
+        with self.lock_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration of the run.
+
+        Raises:
+            UserError: there is none, or it is not YAML: this is no run folder.
+        """
+        try:
+            data = yaml.safe_load(self.config_file.read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"{self.path} is no run folder: {self.config_file} cannot be read ({error}).") from error
+        if not isinstance(data, dict):
+            raise UserError(f"{self.path} is no run folder: {self.config_file} holds no configuration.")
+        return data
+
+    def write_evaluation(self, step: int, record: dict[str, Any]) -> None:
+        """Write `evaluations/STEP.json`, whole or not at all."""
+        with _writable(self.evaluations):
+            self.evaluations.mkdir(parents=True, exist_ok=True)
+            write_json_atomic(self.evaluations / f"{step}.json", record)
+
+    def evaluation_records(self) -> dict[int, dict[str, Any]]:
+        """step -> record of every evaluation so far.
+
+        Raises:
+            UserError: a record is not JSON.
+        """
+        steps = sorted(int(path.stem) for path in self.evaluations.glob("*.json") if path.stem.isdecimal())
+        return {step: read_json(self.evaluations / f"{step}.json") for step in steps}
+
+    def scores(self) -> dict[int, float]:
+        """step -> how good its evaluation was: the success rate where the task knows success, else the mean return."""
+        return {step: score(record) for step, record in self.evaluation_records().items()}
+
+    def status(self) -> dict[str, Any] | None:
+        """What the training job last said of itself, None if it never did."""
+        try:
+            return json.loads(self.status_file.read_text())
+        except FileNotFoundError:
+            return None
+
+
+def score(record: dict[str, Any]) -> float:
+    """What makes one checkpoint better than another: success where the task knows it, else the mean return."""
+    return record["return"]["mean"] if record["success"] is None else record["success"]["rate"]
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}). Free space there, or choose another folder "
+            "(--run DIR)."
+        ) from error

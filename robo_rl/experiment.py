@@ -1,0 +1,115 @@
+"""From a config to the parts of an experiment: the one place that knows the names of environments and agents."""
+
+import dataclasses
+from typing import Any
+
+from robo_rl import envs, seeds
+from robo_rl.agents.agent import Agent
+from robo_rl.agents.sac import make_sac
+from robo_rl.config import Config
+from robo_rl.critics.heads import make_head
+from robo_rl.envs.interface import BatchedEnvironment
+from robo_rl.errors import ConfigError
+from robo_rl.replay.rate_limiter import RateLimiter
+from robo_rl.roles.actor import Actor, exploring
+from robo_rl.roles.learner import Counts, Learner, LearnerState, init_state
+from robo_rl.specs import EnvSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The parts, made from a config that was checked."""
+
+    config: Config
+    spec: EnvSpec
+    agent: Agent
+
+    def training_env(self) -> BatchedEnvironment:
+        """The simulations of one actor."""
+        return envs.make_batched(self.config.env, self.config.actor.envs)
+
+    def evaluation_env(self) -> BatchedEnvironment:
+        """The simulations of an evaluator; objects come from the family that evaluation names."""
+        config = self.config.env.model_copy(update={"family": self.config.evaluation.family})
+        return envs.make_batched(config, self.config.evaluation.envs)
+
+    def actor(self, actor: int = 0, incarnation: int = 0) -> Actor:
+        """An actor with fresh simulations."""
+        config = self.config
+        return Actor(
+            self.training_env(),
+            exploring(self.agent, config.actor.envs, self.spec.action.shape[0]),
+            root_seed=config.seed,
+            n_step=config.agent.n_step,
+            discount=config.agent.discount,
+            actor=actor,
+            incarnation=incarnation,
+        )
+
+    def initial_state(self) -> LearnerState:
+        """A fresh agent and an empty replay, on the learner's device."""
+        seed = seeds.child(self.config.seed, "learner")
+        return init_state(self.agent, self.spec, self.config.replay.capacity, seed)
+
+    def learner(self, state: LearnerState, counts: Counts) -> Learner:
+        """A learner that goes on from `state` and `counts`."""
+        return Learner(
+            self.agent,
+            state,
+            limiter(self.config),
+            batch_size=self.config.learner.batch_size,
+            block=block_size(self.config),
+            counts=counts,
+        )
+
+    def evaluation_seeds(self, episodes: int) -> list[int]:
+        """The episode seeds that every checkpoint of this run is judged on."""
+        return seeds.evaluation_episodes(self.config.evaluation.first_seed, episodes)
+
+    def meta(self) -> dict[str, Any]:
+        """What makes a checkpoint readable without its run folder."""
+        return {"spec": self.spec.to_json(), "config": self.config.model_dump(mode="json")}
+
+
+def limiter(config: Config) -> RateLimiter:
+    """The pace between acting and learning."""
+    learner = config.learner
+    return RateLimiter(
+        learner.updates_per_env_step, learner.warmup_env_steps, learner.updates_per_dispatch, learner.max_lead_env_steps
+    )
+
+
+def block_size(config: Config) -> int:
+    """Most transitions one chunk can hold: one per step, and at an episode's end those still open."""
+    return config.actor.envs * (config.actor.chunk_steps + config.agent.n_step - 1)
+
+
+def check(config: Config) -> EnvSpec:
+    """Refuse a config that cannot run, before any process starts; returns what the environment looks like.
+
+    Raises:
+        ConfigError: names the field, its value, and what is allowed.
+        UserError: the environment needs something this machine lacks.
+    """
+    make_head(config.agent.critic)
+    if config.replay.capacity < block_size(config):
+        raise ConfigError(
+            f"replay.capacity is {config.replay.capacity}, but one chunk can bring {block_size(config)} transitions "
+            "(actor.envs * (actor.chunk_steps + agent.n_step - 1)). Raise replay.capacity or lower those."
+        )
+    if config.learner.warmup_env_steps >= config.env_steps:
+        raise ConfigError(
+            f"learner.warmup_env_steps is {config.learner.warmup_env_steps} and env_steps is {config.env_steps}: "
+            "nothing would be learned. Lower the first or raise the second."
+        )
+    environment = envs.make(config.env, config.seed)
+    spec = environment.spec
+    environment.close()
+    return spec
+
+
+def build(config: Config) -> Experiment:
+    """The parts of a run; raises what `check` raises."""
+    spec = check(config)
+    agent = make_sac(config.agent, spec, make_head(config.agent.critic))
+    return Experiment(config, spec, agent)

@@ -1,0 +1,199 @@
+"""The learner: takes in chunks, makes updates at the pace the limiter allows, and owns every counter."""
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robo_rl.agents.agent import Agent, AgentState, Metrics, Policy
+from robo_rl.errors import DivergedError
+from robo_rl.replay import ring
+from robo_rl.replay.n_step import pad
+from robo_rl.replay.rate_limiter import RateLimiter
+from robo_rl.roles.exchange import Chunk, Episode
+from robo_rl.specs import Array, EnvSpec, Experience
+
+
+class LearnerState(NamedTuple):
+    """Everything on the device: agent, replay, and the key that all updates draw from."""
+
+    agent: AgentState
+    replay: ring.RingState
+    key: Array
+
+
+class Counts(NamedTuple):
+    """Everything counted, saved with the run. `last_sequence` maps actor -> (incarnation, sequence) of its last chunk."""
+
+    env_steps: int = 0
+    updates: int = 0
+    episodes: int = 0
+    seconds: float = 0.0
+    last_sequence: dict[int, tuple[int, int]] = {}  # noqa: RUF012 - never changed in place
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict that JSON can hold."""
+        return {**self._asdict(), "last_sequence": {str(k): list(v) for k, v in self.last_sequence.items()}}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Counts":
+        """The inverse of `to_json`."""
+        last = {int(actor): (int(pair[0]), int(pair[1])) for actor, pair in data["last_sequence"].items()}
+        return cls(**{**data, "last_sequence": last})
+
+
+def init_state(agent: Agent, spec: EnvSpec, capacity: int, seed: int) -> LearnerState:
+    """A fresh agent beside an empty replay."""
+    key_agent, key_updates = jax.random.split(jax.random.key(seed))
+    return LearnerState(jax.jit(agent.init)(key_agent), ring.init(spec, capacity), key_updates)
+
+
+def take_in(agent: Agent, state: LearnerState, experience: Experience, count: Array) -> LearnerState:
+    """Statistics and replay after the first `count []` of `experience [M, ...]`."""
+    mask = jnp.arange(experience.running_return.shape[0]) < count
+    return state._replace(
+        agent=agent.observe(state.agent, experience, mask),
+        replay=ring.add(state.replay, experience.transition, count),
+    )
+
+
+def updates(agent: Agent, batch_size: int, number: int, state: LearnerState) -> tuple[LearnerState, Metrics]:
+    """`number` updates, each on a fresh batch, as one scan: one dispatch, nothing crosses between host and device.
+
+    Metrics are means over the updates, apart from minima and maxima (`*_min`, `*_max`).
+    """
+
+    def one(carry: tuple[AgentState, Array], _: None) -> tuple[tuple[AgentState, Array], Metrics]:
+        agent_state, key = carry
+        key, key_batch, key_update = jax.random.split(key, 3)
+        batch = ring.sample(state.replay, key_batch, batch_size)
+        agent_state, metrics = agent.update(agent_state, batch, key_update)
+        return (agent_state, key), metrics
+
+    (agent_state, key), metrics = jax.lax.scan(one, (state.agent, state.key), None, length=number)
+    reduced = {
+        name: value.min() if name.endswith("_min") else value.max() if name.endswith("_max") else value.mean()
+        for name, value in metrics.items()
+    }
+    return state._replace(agent=agent_state, key=key), reduced
+
+
+class Learner:
+    """The state on the device, the counters beside it, and the two compiled programs that change them."""
+
+    def __init__(
+        self, agent: Agent, state: LearnerState, limiter: RateLimiter, *, batch_size: int, block: int, counts: Counts
+    ) -> None:
+        """A learner that takes chunks of at most `block` transitions."""
+        self.state, self.counts = state, counts
+        self._agent, self._limiter, self._block = agent, limiter, block
+        number = limiter.updates_per_dispatch
+        self._take_in = jax.jit(lambda s, e, count: take_in(agent, s, e, count), donate_argnums=0)
+        self._updates = jax.jit(lambda s: updates(agent, batch_size, number, s), donate_argnums=0)
+        self._metrics: Metrics = {}
+        self._episodes: list[Episode] = []
+        self._published: tuple[int, Policy | None] = (0, None)
+        self._clock = time.monotonic() - counts.seconds
+        self._lag = 0
+
+    def may_act(self) -> bool:
+        """Whether the limiter lets the actors go on."""
+        return self._limiter.may_act(self.counts.env_steps, self.counts.updates)
+
+    def may_update(self) -> bool:
+        """Whether the limiter has a group of updates due."""
+        return self._limiter.may_update(self.counts.env_steps, self.counts.updates)
+
+    def insert(self, chunk: Chunk) -> bool:
+        """Take in a chunk; False, and nothing changes, for one that was taken in before."""
+        last = self.counts.last_sequence.get(chunk.actor, (-1, -1))
+        if (chunk.incarnation, chunk.sequence) <= last:
+            return False
+        count = len(chunk.experience.running_return)
+        if count:
+            self.state = self._take_in(self.state, pad(chunk.experience, self._block), np.int32(count))
+        self.counts = self.counts._replace(
+            env_steps=self.counts.env_steps + chunk.env_steps,
+            episodes=self.counts.episodes + len(chunk.episodes),
+            last_sequence={**self.counts.last_sequence, chunk.actor: (chunk.incarnation, chunk.sequence)},
+        )
+        self._episodes += chunk.episodes
+        self._lag = self.counts.updates - chunk.version
+        return True
+
+    def update(self) -> None:
+        """One group of updates, in one dispatch."""
+        self.state, self._metrics = self._updates(self.state)
+        self.counts = self.counts._replace(updates=self.counts.updates + self._limiter.updates_per_dispatch)
+
+    def newer_policy(self, version: int) -> tuple[int, Policy | None]:
+        """Newest version, and its weights as host arrays, or None where `version` is the newest or none was made."""
+        newest = self.counts.updates
+        if newest == version:
+            return version, None
+        if self._published[0] != newest:
+            self._published = (newest, jax.device_get(self._agent.policy(self.state.agent)))
+        return self._published
+
+    def policy(self) -> Policy:
+        """What acting needs, as device arrays."""
+        return self._agent.policy(self.state.agent)
+
+    def seconds(self) -> float:
+        """Seconds spent on this run, those before a resume included."""
+        return time.monotonic() - self._clock
+
+    def row(self) -> dict[str, float]:
+        """One row of metrics since the last call; empty means are left out.
+
+        Raises:
+            DivergedError: a metric is not finite; names the first.
+        """
+        metrics = {name: float(value) for name, value in jax.device_get(self._metrics).items()}
+        require_finite(metrics, self.counts)
+        episodes, self._episodes = self._episodes, []
+        row: dict[str, float] = {
+            "env_steps": self.counts.env_steps,
+            "updates": self.counts.updates,
+            "episodes": self.counts.episodes,
+            "seconds": round(self.seconds(), 3),
+            "policy_lag": self._lag,
+            "replay_size": int(self.state.replay.size),
+        }
+        if episodes:
+            row["return"] = float(np.mean([episode.episode_return for episode in episodes]))
+            row["episode_length"] = float(np.mean([episode.length for episode in episodes]))
+            row["success"] = float(np.mean([episode.success for episode in episodes]))
+        return row | metrics
+
+    def require_finite_state(self) -> None:
+        """Refuse to go on, or to save, with parameters that are not numbers.
+
+        Raises:
+            DivergedError: names the first leaf of the agent's state that holds one.
+        """
+        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(self.state.agent)):
+            if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
+                raise DivergedError(
+                    f"training diverged: agent{jax.tree_util.keystr(path)} is not finite after "
+                    f"{self.counts.updates} updates; the last good checkpoint stands. {REMEDY}"
+                )
+
+
+REMEDY = "Try a lower --agent.learning-rate, or look at the rows before it in metrics.jsonl."
+
+
+def require_finite(metrics: dict[str, float], counts: Counts) -> None:
+    """Refuse metrics that are not numbers.
+
+    Raises:
+        DivergedError: names the first.
+    """
+    for name, value in metrics.items():
+        if not np.isfinite(value):
+            raise DivergedError(
+                f"training diverged: {name} is {value} after {counts.updates} updates "
+                f"({counts.env_steps} environment steps); the last good checkpoint stands. {REMEDY}"
+            )

@@ -1,0 +1,73 @@
+"""The inline runtime: one process, one thread, bit-for-bit repeatable on CPU; the reference for every test."""
+
+from collections.abc import Callable
+
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.checkpoints.writer import CheckpointWriter
+from robo_rl.config import Config
+from robo_rl.experiment import Experiment, build
+from robo_rl.metrics.sinks import MetricsWriter
+from robo_rl.roles.actor import Actor
+from robo_rl.roles.evaluator import evaluation, greedy, run_episodes
+from robo_rl.roles.exchange import Reply
+from robo_rl.roles.journal import Journal, Report, restored
+from robo_rl.roles.learner import Counts, Learner
+
+
+def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], bool] = lambda: False) -> None:
+    """Train in `run` until the budget is used or `stop()` says so, then write a whole checkpoint; resumes if it can.
+
+    Raises:
+        UserError: bad config, a folder of another experiment, a failed write, or a run that diverged.
+    """
+    experiment = build(config)
+    keep = config.checkpoint
+    with run.lock():
+        learner, actor = start(experiment, run, run.begin(config, experiment.spec))
+        evaluate = make_evaluate(experiment, run, learner, report)
+        with (
+            MetricsWriter(run.path) as metrics,
+            CheckpointWriter(run.checkpoints, keep.keep_newest, keep.keep_best, run.scores) as checkpoints,
+        ):
+            metrics.truncate_after(learner.counts.env_steps)
+            journal = Journal(learner, metrics, checkpoints, experiment.meta(), config, report)
+            while learner.counts.env_steps < config.env_steps and not (stop() and journal.can_finish()):
+                actor.receive(Reply(*learner.newer_policy(actor.version), stop=False))
+                learner.insert(actor.collect(config.actor.chunk_steps))
+                while learner.may_update():
+                    learner.update()
+                if learner.counts.env_steps < config.env_steps and journal.tick(actor.state) is not None:
+                    evaluate(config.evaluation.episodes)
+            journal.finish(actor.state())
+        evaluate(config.evaluation.final_episodes)
+
+
+def start(experiment: Experiment, run: RunFolder, resume_step: int | None) -> tuple[Learner, Actor]:
+    """Learner and actor, fresh or as the checkpoint of `resume_step` left them."""
+    actor = experiment.actor()
+    state = experiment.initial_state()
+    if resume_step is None:
+        return experiment.learner(state, Counts()), actor
+    template = {"learner": state, "actor": actor.state()}
+    tree, counts = restored(run.checkpoints, resume_step, template)
+    learner = experiment.learner(tree["learner"], counts)
+    actor.restore(tree["actor"], learner.newer_policy(0)[1])
+    return learner, actor
+
+
+def make_evaluate(
+    experiment: Experiment, run: RunFolder, learner: Learner, report: Report
+) -> Callable[[int], None]:
+    """A function that judges the learner's policy on so many episodes and writes the result; nothing if disabled."""
+    if not experiment.config.evaluation.enabled:
+        return lambda episodes: None
+    env, act = experiment.evaluation_env(), greedy(experiment.agent)
+
+    def evaluate(episodes: int) -> None:
+        step = learner.counts.env_steps
+        results = run_episodes(env, act, learner.policy(), experiment.evaluation_seeds(episodes))
+        record = evaluation(env, step, results)
+        run.write_evaluation(step, record)
+        report("evaluation", record)
+
+    return evaluate
