@@ -95,6 +95,7 @@ def _requirements() -> dict[str, list[Requirement]]:
 
     From the installed package or, in a checkout that is not installed, from the file itself.
     """
+    # The metadata of an editable install may be older than the file.
     project_file = Path(__file__).resolve().parent.parent / "pyproject.toml"
     if project_file.is_file():
         project = tomllib.loads(project_file.read_text())["project"]
@@ -184,6 +185,7 @@ def _check_devices() -> Check:
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         return Check("JAX devices", "broken", said[-1], "JAX_PLATFORMS=cpu makes JAX use the CPU alone.")
+    # The last line, because plugins may print before it.
     return describe_devices(json.loads(done.stdout.splitlines()[-1]), os.environ, Path("/dev/nvidia0").exists())
 
 
@@ -243,6 +245,7 @@ def usable_memory() -> tuple[int, int]:
     words = _read_words("/proc/meminfo")
     if "MemAvailable:" in words:
         free = int(words[words.index("MemAvailable:") + 1]) * 1024
+    # Inside a container the machine's figures promise what the kernel will not give.
     limit, used = _read_words("/sys/fs/cgroup/memory.max"), _read_words("/sys/fs/cgroup/memory.current")
     if limit and limit[0] != "max" and used:
         total = min(total, int(limit[0]))
@@ -260,6 +263,7 @@ def _read_words(path: str) -> list[str]:
 
 def _check_disk(folder: Path) -> Check:
     folder = folder.resolve()
+    # The folder of the next run may not be there yet; its disk is that of the nearest folder above.
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

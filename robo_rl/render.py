@@ -62,6 +62,7 @@ def probe_gl_backend(backend: str, timeout: float = PROBE_SECONDS) -> GlProbe:
         return GlProbe(backend, False, f"no frame within {timeout:.0f} s")
     if done.returncode == 0:
         return GlProbe(backend, True, "")
+    # The error itself: not its traceback, which is indented, and not what the interpreter says while it ends.
     said = [
         text for text in done.stderr.splitlines() if text.strip() and not text.startswith((" ", "Exception ignored"))
     ]

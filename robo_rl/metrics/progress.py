@@ -51,8 +51,10 @@ class Progress:
     def __enter__(self) -> Self:
         """Start to show."""
         self._start = self._clock()
+        # The first row is shown at once: silence at the start looks like a hang.
         self._last_line = self._start - self._line_seconds
         if self._console.is_terminal and not self._console.is_dumb_terminal:
+            # It draws from a thread of its own, so the clock moves on while the first update compiles.
             live = Live(get_renderable=self._panel, console=self._console, refresh_per_second=2)
             live.start()
             self._live = live
@@ -70,6 +72,7 @@ class Progress:
 
     def update(self, row: Mapping[str, Any]) -> None:
         """Take over the values of `row`; `waiting` (who waits for what) is cleared by a row without it."""
+        # A new dict, never a change in place: the drawing thread may be reading the old one.
         self._row = {**self._row, "waiting": None, **row}
         now = self._clock()
         if self._live is None and now - self._last_line >= self._line_seconds:

@@ -57,22 +57,11 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Value]:
     return plain
 
 
-def with_rates(row: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`row` with `env_steps_per_second` and `updates_per_second` since `previous`, the row before it.
-
-    Without a row before, or where no time has passed, there is no rate, and the columns are left out.
-    """
-    elapsed = 0.0 if previous is None else row["seconds"] - previous["seconds"]
-    if previous is None or elapsed <= 0:
-        return dict(row)
-    rates = {f"{name}_per_second": (row[name] - previous[name]) / elapsed for name in ("env_steps", "updates")}
-    return {**row, **rates}
-
-
 def _plain_value(name: str, value: Any) -> Value:
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, str | bool | int):  # a bool is an int, which is how TensorBoard draws it
         return value
     if type(value) is not float:
+        # Duck-typed, so that neither NumPy nor JAX is imported for it; np.float64 is a float, yet not a plain one.
         if getattr(value, "shape", None) != ():
             raise ValueError(f"Metric {name!r} is {type(value).__name__}; a row takes scalars, text or None.")
         value = value.item()

@@ -32,6 +32,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(path)
     with _disk_errors(path):
+        # As bytes: a tear may go through the middle of a character. What follows the last newline is no whole row.
         lines = path.read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate(lines[:-1], start=1):
@@ -67,6 +68,7 @@ class MetricsWriter:
             self._path.touch()
             _cut_torn_line(self._path)
             self._last_env_steps = max((row["env_steps"] for row in read_rows(self._path)), default=0)
+            # Unbuffered: a row that did not fit on the disk must not come back at the next write or at close.
             self._file = self._path.open("ab", buffering=0)
             self._events = self._new_event_file()
 
@@ -114,6 +116,7 @@ class MetricsWriter:
         kept = [row for row in rows if row["env_steps"] <= env_steps]
         if len(kept) == len(rows):
             return 0
+        # One name per process: a file left by a crash is overwritten, never mixed into.
         temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
         with _disk_errors(self._path):
             self._file.close()

@@ -54,6 +54,7 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
     if first is None:
         raise ValueError("A video needs at least one frame; there was none.")
     shape = _check_frame(first, 0, None)
+    # A file, not a pipe: nobody reads while frames are written, and a full pipe would stop ffmpeg.
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(_command(path, _even(first), fps), stdin=subprocess.PIPE, stdout=log, stderr=log)
         assert process.stdin is not None
@@ -66,6 +67,7 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
                 count += 1
             process.stdin.close()
         except BrokenPipeError:
+            # ffmpeg has given up; its own words say more than the pipe does.
             process.wait()
             raise _ffmpeg_failed(path, process.returncode, log) from None
         except BaseException:

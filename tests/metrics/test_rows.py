@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from robo_rl.errors import DivergedError
-from robo_rl.metrics.rows import plain_row, with_rates
+from robo_rl.metrics.rows import plain_row
 
 
 def test_scalars_of_numpy_and_jax_become_python_numbers():
@@ -30,15 +30,3 @@ def test_a_value_that_is_no_scalar_is_refused(value):
 def test_every_row_has_whole_env_steps(row):
     with pytest.raises(ValueError, match="env_steps"):
         plain_row(row)
-
-
-def test_rates_are_those_since_the_row_before():
-    before = {"env_steps": 100, "updates": 50, "seconds": 10.0}
-    row = {"env_steps": 300, "updates": 60, "seconds": 14.0, "q_mean": 1.0}
-    assert with_rates(row, before) == {**row, "env_steps_per_second": 50.0, "updates_per_second": 2.5}
-
-
-@pytest.mark.parametrize("previous", [None, {"env_steps": 1, "updates": 1, "seconds": 14.0}])
-def test_no_rate_without_time(previous):
-    row = {"env_steps": 300, "updates": 60, "seconds": 14.0}
-    assert with_rates(row, previous) == row
