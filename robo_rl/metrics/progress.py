@@ -75,6 +75,9 @@ class Progress:
         # A new dict, never a change in place: the drawing thread may be reading the old one.
         self._row = {**self._row, "waiting": None, **row}
         now = self._clock()
+        if row.get("seconds") is not None:
+            # The run's own clock counts what went before a resume; between rows it goes on with ours.
+            self._start = now - row["seconds"]
         if self._live is None and now - self._last_line >= self._line_seconds:
             self._last_line = now
             self._print(line(self._row, self._total, self._label, now - self._start))
@@ -92,7 +95,7 @@ class Progress:
 
 
 def panel(row: Mapping[str, Any], total_env_steps: int, label: str, elapsed: float) -> Panel:
-    """The display of a terminal: `row` against the budget after `elapsed` seconds in this process."""
+    """The display of a terminal: `row` against the budget after `elapsed` seconds of training."""
     steps = row.get("env_steps") or 0
     head = Table.grid(padding=(0, 2), expand=True)
     head.add_column(ratio=1)
@@ -137,7 +140,6 @@ def _seconds_left(row: Mapping[str, Any], total_env_steps: int) -> float | None:
 
 def _facts(row: Mapping[str, Any], elapsed: float) -> list[tuple[str, str]]:
     """What is known, as (name, words), in the order of the display; a fact without a value is left out."""
-    seconds = row.get("seconds")
     facts = [
         (
             "speed",
@@ -145,7 +147,7 @@ def _facts(row: Mapping[str, Any], elapsed: float) -> list[tuple[str, str]]:
                 _rate(row, "env_steps_per_second", "env steps/s"),
                 _rate(row, "updates_per_second", "updates/s"),
                 _count(row, "updates", "updates"),
-                f"{duration(elapsed if seconds is None else seconds)} elapsed",
+                f"{duration(elapsed)} elapsed",
             ),
         ),
         ("training", _join(_return(row, "return"), _success(row, "success"))),

@@ -89,6 +89,17 @@ def test_a_value_stays_until_a_newer_one_comes_but_waiting_does_not():
     assert "waiting" not in second
 
 
+def test_the_time_counts_what_went_before_a_resume_and_moves_on_between_rows():
+    clock, console = Clock(), plain_console()
+    with Progress(100, "run", console=console, clock=clock) as progress:
+        clock.seconds = 5.0
+        progress.update({"env_steps": 50, "seconds": 3600.0})
+        clock.seconds = 12.0
+    first, last = console.file.getvalue().splitlines()
+    assert "1:00:00 elapsed" in first
+    assert "1:00:07 elapsed" in last
+
+
 def test_on_a_terminal_the_panel_is_drawn_and_the_cursor_comes_back_after_an_error():
     console = Console(file=io.StringIO(), width=80, force_terminal=True, _environ={"TERM": "xterm"})
     with pytest.raises(RuntimeError, match="broken"), Progress(15_360, "run", console=console) as progress:  # noqa: PT012
