@@ -1,6 +1,7 @@
 """dm_control simulations behind the project's Environment face: scaled actions, action repeat, time limit, seeding."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,7 +19,8 @@ T = TypeVar("T")
 # MuJoCo gives an actuator without control limits the bounds +-mjMAXVAL (1e10), which is no range to scale to.
 _UNBOUNDED = 1e10
 
-_GRAPHICS_WORDS = ("opengl", "egl", "glfw", "osmesa", "mujoco_gl", "glgeterror", "glcontext", "mjrcontext")
+# Words that tell the failures of the rendering back ends from all others; their types have nothing in common.
+_GRAPHICS = re.compile(r"\b(opengl|egl|glfw|osmesa|mujoco_gl|glgeterror|glcontext|mjrcontext)", re.IGNORECASE)
 
 
 class SimulationError(RuntimeError):
@@ -209,8 +211,8 @@ def loaded(name: str, load: Callable[[], T]) -> T:
     """
     try:
         return load()
-    except (ImportError, AttributeError, RuntimeError) as error:
-        if not any(word in str(error).lower() for word in _GRAPHICS_WORDS):
+    except Exception as error:
+        if not _GRAPHICS.search(str(error)):
             raise
         raise UserError(
             f"{name} needs OpenGL for this and found none ({error}). Set MUJOCO_GL before the program starts: egl "

@@ -121,6 +121,13 @@ class EnvironmentConformance:
         environment.step(random_action(environment.spec, 0))
         assert_same(first, kept)
 
+    def test_an_episode_ends_at_its_limit_unless_it_terminates(self, environment):
+        end = episode(environment, 1, steps=environment.spec.episode_steps)
+        assert end[-1].last()
+        assert [timestep for timestep in end[1:-1] if not timestep.mid()] == []
+        assert end[-1].discount == (1.0 if len(end) - 1 == environment.spec.episode_steps else 0.0)
+        assert environment.step(random_action(environment.spec, 0)).first()
+
     def test_a_step_before_a_reset_resets(self, environment):
         environment.seed_episode(4)
         assert environment.step(random_action(environment.spec, 0)).first()

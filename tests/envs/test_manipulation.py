@@ -49,6 +49,10 @@ class TestReach(EnvironmentConformance):
         environment.reset()
         assert not environment.success()
 
+    def test_shadows_stay_off_when_the_model_is_compiled_anew(self, environment):
+        environment.reset()
+        assert environment._inner.physics.model.vis.quality.shadowsize == 0
+
     def test_observations_have_no_buffer_axis(self, environment):
         assert environment.spec.observation["jaco_arm/joints_pos"].shape == (6, 2)
 

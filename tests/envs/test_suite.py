@@ -10,7 +10,7 @@ import pytest
 
 from robo_rl.config import EnvConfig
 from robo_rl.envs import make, names
-from robo_rl.envs.adapters import SimulationError, action_scaling
+from robo_rl.envs.adapters import SimulationError, action_scaling, loaded
 from robo_rl.errors import ConfigError, UserError
 from tests.envs.conformance import EnvironmentConformance, assert_same, episode
 
@@ -53,6 +53,9 @@ class TestManipulatorWithMatrixObservation(EnvironmentConformance):
 class TestLqrWithoutBounds(EnvironmentConformance):
     def build(self):
         return build("suite/lqr-lqr_2_1")
+
+    def test_its_reward_has_no_lower_bound(self, environment):
+        assert environment.spec.reward_bounds is None
 
 
 def run_out(environment) -> tuple[list[float], float]:
@@ -213,6 +216,34 @@ def test_a_missing_renderer_is_explained():
     for ask in (environment.render, lambda: build("suite/quadruped-escape")):
         with pytest.raises(UserError, match=r"MUJOCO_GL.*egl.*apt-get install libegl1 libgl1-mesa-dri"):
             ask()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("Cannot initialize a EGL device display."),
+        AttributeError("'NoneType' object has no attribute 'glGetError'"),
+        AttributeError("'MjrContext' object has no attribute '_ptr'"),
+        RuntimeError("No OpenGL rendering backend is available."),
+        Exception("an OpenGL platform library has not been loaded into this process"),
+    ],
+)
+def test_the_failures_of_every_back_end_are_explained(error):
+    def load():
+        raise error
+
+    with pytest.raises(UserError, match="MUJOCO_GL") as caught:
+        loaded("suite/cheetah-run", load)
+    assert str(error) in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+def test_errors_that_are_not_about_graphics_pass_unchanged():
+    def load():
+        raise RuntimeError("mass is negligible")
+
+    with pytest.raises(RuntimeError, match="negligible"):
+        loaded("suite/cheetah-run", load)
 
 
 RENDER = """
