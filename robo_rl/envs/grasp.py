@@ -1,8 +1,8 @@
 """The grasp task as a dm_env environment: a Panda-like arm lifts an object from a table by friction alone.
 
 `grasp/cube` has one cube, `grasp/objects` a procedural family. The parts: grasp_scene (the model), grasp_objects (what
-is grasped), grasp_control (actions to joint targets), grasp_task (observation, reward, success), grasp_batch (stepping),
-grasp_render (pictures), grasp_scripted (a policy that solves it).
+is grasped), grasp_control (actions to joint targets), grasp_task (observation, reward, success), grasp_batch
+(stepping), grasp_render (pictures), grasp_scripted (a policy that solves it).
 """
 
 import secrets
@@ -79,8 +79,8 @@ class Grasp(Environment):
         """The shape of the object of this episode: cube, box, capsule, ..."""
         return self._batch.shape_names([0])[0]
 
-    def render(self, height: int = 240, width: int = 320, camera: str = "shoulder") -> np.ndarray:
-        """RGB frame, uint8 `[height, width, 3]`, from the camera `shoulder` or `front`."""
+    def render(self, height: int = 240, width: int = 320, camera: str = "front") -> np.ndarray:
+        """RGB frame, uint8 `[height, width, 3]`, from the camera `front` or `shoulder`."""
         return self._batch.render(0, height, width, camera)
 
     def close(self) -> None:

@@ -187,8 +187,8 @@ class GraspBatch:
             touching=(self._contacts[ids] > 0).all(axis=1),
         )
 
-    def render(self, index: int, height: int = 240, width: int = 320, camera: str = "shoulder") -> np.ndarray:
-        """RGB frame of one simulation, uint8 `[height, width, 3]`, from the camera `shoulder` or `front`."""
+    def render(self, index: int, height: int = 240, width: int = 320, camera: str = "front") -> np.ndarray:
+        """RGB frame of one simulation, uint8 `[height, width, 3]`, from the camera `front` or `shoulder`."""
         if self._renderer is None:
             self._renderer = GraspRenderer(self._model)
         return self._renderer.frame(self._batch, index, height, width, camera)
