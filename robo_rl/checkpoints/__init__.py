@@ -1,0 +1,1 @@
+"""The state of a run on disk: `layout` lists steps, `writer` saves them, `reader` restores them."""

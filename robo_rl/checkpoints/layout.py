@@ -16,6 +16,7 @@ import pathlib
 import shutil
 
 from robo_rl.checkpoints.hashes import HASHES
+from robo_rl.errors import CheckpointError
 
 POLICY, RUN, META = "policy", "run", "meta"
 ITEMS = (POLICY, RUN, META)
@@ -26,11 +27,20 @@ FORMAT_VERSION = 1
 
 
 def committed_steps(folder: str | os.PathLike[str]) -> list[int]:
-    """Every whole checkpoint in the `checkpoints` folder, ascending, in environment steps; none if it is missing."""
+    """Every whole checkpoint in the `checkpoints` folder, ascending, in environment steps; none if it is missing.
+
+    Raises:
+        CheckpointError: the folder is there and cannot be listed.
+    """
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint folder {folder} cannot be listed: {error.strerror}. It must be a folder that this user"
+            " may read."
+        ) from error
     steps = (int(name) for name in names if name.isdecimal())
     return sorted(step for step in steps if pathlib.Path(folder, str(step), HASHES).is_file())
 

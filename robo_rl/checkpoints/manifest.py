@@ -32,7 +32,7 @@ def environment_manifest(devices: bool = False) -> dict[str, Any]:
         "git": _git(pathlib.Path(robo_rl.__file__).parent),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
-        "matmul_precision": jax.config.jax_default_matmul_precision,
+        "matmul_precision": jax.config.values["jax_default_matmul_precision"],
     }
     if devices:
         manifest["devices"] = [f"{device.platform} {device.device_kind}" for device in jax.devices()]

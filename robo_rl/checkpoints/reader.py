@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -156,7 +157,7 @@ def _leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def _shape_and_dtype(leaf: Any) -> str:
-    if jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+    if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
         leaf = jax.eval_shape(jax.random.key_data, leaf)
     if not hasattr(leaf, "shape"):
         leaf = np.asarray(leaf)

@@ -1,5 +1,6 @@
 """Saves checkpoints in the background, whole or not at all, and drops old ones."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -54,16 +55,9 @@ class CheckpointWriter:
         self._scores = scores
         self._retention = Retention(keep_newest, keep_best)
         self._in_flight: int | None = None
-        try:
-            self._manager = self._open()
-        except Exception as error:
-            raise CheckpointError(
-                f"The checkpoint folder {self.folder} cannot be used: {error}. Choose a run folder on a disk that can"
-                " be written, and whose path holds folders only."
-            ) from error
+        self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
-        self.folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._retention,
             todelete_subdir=DELETED,  # a step goes by one rename, so no reader finds half of one
@@ -71,7 +65,14 @@ class CheckpointWriter:
             lightweight_initialize=True,
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._before_commit),
         )
-        return ocp.CheckpointManager(self.folder, item_names=ITEMS, options=options)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return ocp.CheckpointManager(self.folder, item_names=ITEMS, options=options)
+        except Exception as error:
+            raise CheckpointError(
+                f"The checkpoint folder {self.folder} cannot be used: {error}. Choose a run folder on a disk that can"
+                " be written, and whose path holds folders only."
+            ) from error
 
     def save(self, step: int, policy: Any, run: Any | None, meta: Mapping[str, Any]) -> None:
         """Start saving a step; returns when every array is copied, so the caller may donate or overwrite them.
@@ -146,16 +147,23 @@ class CheckpointWriter:
         self._erase_deleted()
 
     def _erase_deleted(self) -> None:
+        # What cannot be erased now is out of use already, and is tried again at the next save
         shutil.rmtree(self.folder / DELETED, ignore_errors=True)
 
     def _failure(self, reason: object) -> CheckpointError:
         """The error for a failed save, after the half-written folder, which may fill the disk, is gone."""
         step, self._in_flight = self._in_flight, None
+        # Threads of the failed save may still write, and the manager counts its step; so wait, then start afresh.
+        # What closing it raises would only repeat `reason`.
+        with contextlib.suppress(Exception):
+            self._manager.close()
         shutil.rmtree(self.folder / f"{step}{UNFINISHED_SUFFIX}", ignore_errors=True)
-        self._manager.reload()
+        self._manager = self._open()
+        newest = self._manager.latest_step()
         return CheckpointError(
-            f"Saving step {step} to {self.folder / str(step)} failed: {reason}. Nothing of it was kept; the newest"
-            f" committed step is {self._manager.latest_step()}. Check free space and permissions of that folder."
+            f"Saving step {step} to {self.folder / str(step)} failed: {reason}. Nothing of it was kept;"
+            f" {'no step is committed' if newest is None else f'the newest committed step is {newest}'}. Check the"
+            " free space and the permissions of that folder."
         )
 
 

@@ -70,17 +70,11 @@ def test_damage_to_any_file_is_named(good, tmp_path, damage):
 
 def test_damaged_hashes(good, tmp_path):
     shutil.copytree(good, tmp_path, dirs_exist_ok=True)
-    size = (good / "2" / "hashes.json").stat().st_size
     for place in np.linspace(0, 1, 40):
         shutil.copy(good / "2" / "hashes.json", tmp_path / "2" / "hashes.json")
         flip_a_byte(tmp_path / "2" / "hashes.json", place)
-        try:
+        with pytest.raises(CheckpointError, match=r"hashes\.json|is damaged|is missing"):
             load_everything(tmp_path, 2)
-        except CheckpointError as error:
-            assert "hashes.json" in str(error) or "is damaged" in str(error) or "is missing" in str(error)
-        else:  # only white space can change unnoticed, since it says nothing
-            index = int(place * (size - 1))
-            assert (good / "2" / "hashes.json").read_bytes()[index : index + 1].isspace()
     (tmp_path / "2" / "hashes.json").unlink()
     assert committed_steps(tmp_path) == [1]
 
@@ -165,11 +159,21 @@ def test_failure_in_the_background_is_raised_at_the_next_call(tmp_path, monkeypa
     load_everything(tmp_path, 3)
 
 
+def test_folder_that_vanishes_under_the_writer(tmp_path):
+    folder = tmp_path / "checkpoints"
+    writer = CheckpointWriter(folder, keep_newest=1, keep_best=0)
+    shutil.rmtree(folder)
+    folder.write_text("")
+    with pytest.raises(CheckpointError, match="cannot be listed"):
+        writer.save(1, POLICY, None, {})
+    writer.close()
+
+
 def test_close_raises_what_the_last_save_failed_with(tmp_path, monkeypatch):
     monkeypatch.setattr("robo_rl.checkpoints.writer.write_hashes", lambda *_: 1 / 0)
     writer = CheckpointWriter(tmp_path, keep_newest=1, keep_best=0)
     writer.save(1, POLICY, None, {})
-    with pytest.raises(CheckpointError, match="Saving step 1 .*division by zero.*committed step is None"):
+    with pytest.raises(CheckpointError, match=r"Saving step 1 .*division by zero.*no step is committed"):
         writer.close()
 
 
@@ -261,26 +265,22 @@ def test_leftover_of_a_killed_save_is_no_step_and_is_removed(good, tmp_path):
 def test_reading_during_clean_up_gives_a_whole_step_or_a_clear_error(tmp_path):
     """A reader that follows a writer which keeps one step only: every value read is that of its step."""
     stop = threading.Event()
-    outcomes = {"read": 0, "refused": 0}
+    outcomes, refusals, errors = {"read": 0}, [], []
 
     def read():
         while not stop.is_set():
             for step in committed_steps(tmp_path):
                 try:
                     values = load_policy(tmp_path, step)["w"]
-                except CheckpointError as error:
-                    assert "removed by retention" in str(error)
-                    outcomes["refused"] += 1
-                else:
                     np.testing.assert_array_equal(values, np.full(1000, step))
                     outcomes["read"] += 1
-
-    errors = []
+                except CheckpointError as error:
+                    refusals.append(str(error))
 
     def guarded():
         try:
             read()
-        except BaseException as error:
+        except Exception as error:
             errors.append(error)
 
     reader = threading.Thread(target=guarded)
@@ -292,3 +292,4 @@ def test_reading_during_clean_up_gives_a_whole_step_or_a_clear_error(tmp_path):
     reader.join()
     assert not errors
     assert outcomes["read"] > 0
+    assert all("removed by retention" in refusal for refusal in refusals)
