@@ -54,7 +54,8 @@ class C51:
         atoms = np.linspace(self.lo, self.hi, self.bins).astype(mass.dtype)
         index, outside = positions(bellman(reward, discount, atoms, bonus), self.lo, self.hi, self.bins)
         projected = jnp.sum(mass[:, None] * neighbour_weights(index, self.bins), axis=0)
-        return jax.lax.stop_gradient(Target(projected, jnp.sum(mass * outside)))
+        # Adding hundreds of equal float32 terms to one atom drifts by some 1e-6; the division takes that back.
+        return jax.lax.stop_gradient(Target(projected / jnp.sum(projected), jnp.sum(mass * outside)))
 
     def loss(self, outputs: ArrayLike, target: Target) -> jax.Array:
         """Cross-entropy `[]` of softmax(`outputs [O]`) against the projected distribution."""
