@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
 from robo_rl.checkpoints.hashes import find_damage, holds
 from robo_rl.checkpoints.layout import FORMAT_VERSION, META, POLICY, RUN, committed_steps
@@ -53,19 +54,18 @@ def _load(folder: str | os.PathLike[str], step: int, item: str, template: Any | 
     folder = pathlib.Path(folder).absolute()
     path = _checked_item(folder, step, item)
     try:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            stored = checkpointer.metadata(path).item_metadata.tree
-            if template is None:
-                arguments = ocp.args.PyTreeRestore(restore_args=jax.tree.map(_as_numpy, stored))
-            else:
-                _check_fit(path, stored, template)
-                local = jax.tree.map(_local, template)
-                arguments = ocp.args.PyTreeRestore(
-                    item=local, restore_args=ocp.checkpoint_utils.construct_restore_args(local)
-                )
-            restored = checkpointer.restore(path, args=arguments)
-            if template is not None:
-                _check_kinds(path, restored, template)
+        # The handler itself, since a Checkpointer around it warns that the item is not a whole step
+        handler = ocp.PyTreeCheckpointHandler()
+        place = epath.Path(path)
+        stored: Any = handler.metadata(place).tree
+        if template is None:
+            restored = handler.restore(place, args=ocp.args.PyTreeRestore(restore_args=jax.tree.map(_as_numpy, stored)))
+        else:
+            _check_fit(path, stored, template)
+            local = jax.tree.map(_local, template)
+            arguments = ocp.checkpoint_utils.construct_restore_args(local)
+            restored = handler.restore(place, args=ocp.args.PyTreeRestore(item=local, restore_args=arguments))
+            _check_kinds(path, restored, template)
     except CheckpointError:
         raise
     except Exception as error:
@@ -157,7 +157,7 @@ def _leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def _shape_and_dtype(leaf: Any) -> str:
-    if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+    if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.eval_shape(jax.random.key_data, leaf)
     if not hasattr(leaf, "shape"):
         leaf = np.asarray(leaf)

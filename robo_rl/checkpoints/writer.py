@@ -63,7 +63,11 @@ class CheckpointWriter:
             todelete_subdir=DELETED,  # a step goes by one rename, so no reader finds half of one
             save_root_metadata=False,
             lightweight_initialize=True,
-            async_options=ocp.options.AsyncOptions(post_finalization_callback=self._before_commit),
+            async_options=ocp.options.AsyncOptions(
+                post_finalization_callback=self._before_commit,
+                # If made in the background, folders that cannot be made leave threads that wait for them for minutes
+                create_directories_asynchronously=False,
+            ),
         )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Prints how long saving and restoring take, for a policy of 5 MB and a run of 100 MB. Usage: checkpoints.py [FOLDER]."""
+"""Prints how long a policy of 5 MB and a run of 100 MB take to save and restore. Usage: checkpoints.py [FOLDER]."""
 
 import pathlib
 import statistics

@@ -221,6 +221,33 @@ def test_file_that_cannot_grow(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "3"]
 
 
+NOTHING_TO_SAY = """
+import sys
+import numpy as np
+from robo_rl.checkpoints.reader import load_meta, load_policy, load_run
+from robo_rl.checkpoints.writer import CheckpointWriter
+from robo_rl.errors import CheckpointError
+tree = {"w": np.ones(3)}
+with CheckpointWriter(sys.argv[1], 1, 0) as writer:
+    for step in range(3):
+        writer.save(step, tree, tree, {})
+    try:
+        writer.save(3, {"name": "text"}, tree, {})
+    except CheckpointError as error:
+        print("refused:", error)
+load_meta(sys.argv[1], 2)
+load_policy(sys.argv[1], 2)
+load_run(sys.argv[1], 2, tree)
+"""
+
+
+def test_nothing_is_logged_and_no_thread_outlives_a_refused_save(tmp_path):
+    """With logging as any program starts with; the process would hang if a thread of the refused save went on."""
+    output, errors = run_script(NOTHING_TO_SAY, tmp_path).communicate(timeout=60)
+    assert "refused: Saving step 3" in output
+    assert errors == ""
+
+
 KILLED = """
 import sys
 import numpy as np
