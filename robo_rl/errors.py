@@ -20,6 +20,10 @@ class CheckpointError(UserError):
     """A checkpoint that is missing, incomplete, corrupt or of another experiment."""
 
 
+class RunFailedError(UserError):
+    """A run that had begun could not go on; the command prints the message and exits with 1."""
+
+
 def nearest(name: str, known: Iterable[str], count: int = 5) -> list[str]:
     """The known names most like `name`, best first; what an error about an unknown name should list."""
     known = list(known)

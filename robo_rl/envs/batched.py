@@ -69,6 +69,10 @@ class BatchLoop:
             success=np.array([environment.success() for environment in self._environments], bool) & last,
         )
 
+    def kinds(self, indices: Sequence[int]) -> list[str]:
+        """The environment's name for each: these families have one kind of episode."""
+        return [self.spec.name for _ in indices]
+
     def render(self, index: int, height: int = 240, width: int = 320) -> np.ndarray:
         """RGB frame of one simulation, uint8 `[height, width, 3]`."""
         return self._environments[index].render(height, width)

@@ -10,6 +10,7 @@ from typing import Any
 
 import dm_env
 import numpy as np
+from dm_env import specs
 
 from robo_rl.config import EnvConfig
 from robo_rl.envs.grasp_batch import GraspBatch
@@ -77,7 +78,7 @@ class Grasp(Environment):
 
     def shape_name(self) -> str:
         """The shape of the object of this episode: cube, box, capsule, ..."""
-        return self._batch.shape_names([0])[0]
+        return self._batch.kinds([0])[0]
 
     def render(self, height: int = 240, width: int = 320, camera: str = "front") -> np.ndarray:
         """RGB frame, uint8 `[height, width, 3]`, from the camera `front` or `shoulder`."""
@@ -87,13 +88,13 @@ class Grasp(Environment):
         """Free the renderer."""
         self._batch.close()
 
-    def observation_spec(self) -> dict[str, dm_env.specs.Array]:
+    def observation_spec(self) -> dict[str, specs.Array]:
         """What `reset` and `step` return, as dm_env specs."""
         return {name: _dm_spec(name, array) for name, array in self.spec.observation.items()}
 
-    def action_spec(self) -> dm_env.specs.BoundedArray:
+    def action_spec(self) -> specs.BoundedArray:
         """Five numbers in [-1, 1]: displacement along x, y, z, turn, opening."""
-        return dm_env.specs.BoundedArray(self.spec.action.shape, np.float32, -1.0, 1.0, name="action")
+        return specs.BoundedArray(self.spec.action.shape, np.float32, -1.0, 1.0, name="action")
 
 
 def _first(observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -101,8 +102,8 @@ def _first(observation: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array[0] for name, array in observation.items()}
 
 
-def _dm_spec(name: str, array: ArraySpec) -> dm_env.specs.Array:
+def _dm_spec(name: str, array: ArraySpec) -> specs.Array:
     """The dm_env spec of one observation, bounded where our spec is."""
     if array.minimum is None or array.maximum is None:
-        return dm_env.specs.Array(array.shape, np.dtype(array.dtype), name)
-    return dm_env.specs.BoundedArray(array.shape, np.dtype(array.dtype), array.minimum, array.maximum, name)
+        return specs.Array(array.shape, np.dtype(array.dtype), name)
+    return specs.BoundedArray(array.shape, np.dtype(array.dtype), array.minimum, array.maximum, name)

@@ -1,5 +1,8 @@
 """n grasp simulations stepped together in C by `mujoco.batch.Batch`, each with an object of its own."""
 
+# mujoco's names come from compiled modules without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
 from collections.abc import Callable, Sequence
 
 import mujoco
@@ -80,7 +83,7 @@ class GraspBatch:
         self._running = np.zeros(num_envs, bool)
         self._renderer: GraspRenderer | None = None
 
-    def shape_names(self, indices: Sequence[int]) -> list[str]:
+    def kinds(self, indices: Sequence[int]) -> list[str]:
         """The shape of the object in each of these simulations: cube, box, capsule, ..."""
         return [self._objects[index].shape for index in indices]
 
@@ -184,7 +187,7 @@ class GraspBatch:
             object_pose=qpos[:, self._at.object_qpos],
             object_size=self._object_size[ids],
             rest_height=self._rest_height[ids],
-            touching=(self._contacts[ids] > 0).all(axis=1),
+            touching=(self._contacts[ids, 0] > 0) & (self._contacts[ids, 1] > 0),
         )
 
     def render(self, index: int, height: int = 240, width: int = 320, camera: str = "front") -> np.ndarray:

@@ -4,6 +4,9 @@ Every object is one free body of at most two geoms. Its origin is where a grippe
 direction across which it is thin, so that one observation serves all shapes.
 """
 
+# mujoco's names come from compiled modules without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
 import functools
 from typing import Literal, NamedTuple
 
@@ -49,10 +52,8 @@ class ObjectDefinition(NamedTuple):
     friction: float
 
 
-_CUBE_HALF = 0.0225
-CUBE = ObjectDefinition(
-    "cube", (Part(mujoco.mjtGeom.mjGEOM_BOX, (_CUBE_HALF,) * 3),), (_CUBE_HALF,) * 3, mass=0.08, friction=0.9
-)
+_CUBE_SIZE = (0.0225, 0.0225, 0.0225)
+CUBE = ObjectDefinition("cube", (Part(mujoco.mjtGeom.mjGEOM_BOX, _CUBE_SIZE),), _CUBE_SIZE, mass=0.08, friction=0.9)
 
 
 def definitions_of(family: Literal["train", "held_out"]) -> range:

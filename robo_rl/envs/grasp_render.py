@@ -1,5 +1,8 @@
 """Pictures of one simulation of a batch. OpenGL is touched at the first frame, never before."""
 
+# mujoco's names come from compiled modules without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
 import copy
 import os
 import sys

@@ -1,5 +1,8 @@
 """The compiled grasp scene and where things lie in its arrays."""
 
+# mujoco's names come from compiled modules without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
 from typing import NamedTuple
 
 import mujoco

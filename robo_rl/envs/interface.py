@@ -68,6 +68,10 @@ class BatchedEnvironment(Protocol):
         """
         ...
 
+    def kinds(self, indices: Sequence[int]) -> list[str]:
+        """What kind of episode runs in each of these simulations, e.g. the shape of the object; for reports."""
+        ...
+
     def render(self, index: int, height: int = 240, width: int = 320) -> np.ndarray:
         """RGB frame of one simulation, uint8 `[height, width, 3]`."""
         ...

@@ -104,8 +104,8 @@ class Actor:
         """Note the episodes that ended with this step, and start new ones in their place."""
         ended = np.flatnonzero(step.last)
         episodes = [
-            Episode(int(self._seeds[i]), float(self._returns[i]), int(self._age[i]), bool(step.success[i]))
-            for i in ended
+            Episode(int(self._seeds[i]), kind, float(self._returns[i]), int(self._age[i]), bool(step.success[i]))
+            for i, kind in zip(ended, self._env.kinds(ended.tolist()), strict=True)
         ]
         assert self._observation is not None
         fresh = self._start(ended)

@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from robo_rl.agents.agent import Agent, Policy
 from robo_rl.envs.interface import BatchedEnvironment
 from robo_rl.metrics.statistics import bootstrap_mean_interval, wilson_interval
+from robo_rl.metrics.video import write_video
 from robo_rl.roles.exchange import Episode
 from robo_rl.specs import Array, Observation
 
@@ -28,13 +30,13 @@ def run_episodes(
     act: Greedy,
     policy: Policy,
     episode_seeds: Sequence[int],
-    look: Callable[[BatchedEnvironment], None] | None = None,
+    film: "Film | None" = None,
 ) -> list[Episode]:
     """One episode per seed, in the order of the seeds; each simulation takes the next seed when it is free.
 
     The batch always has `env.num_envs` rows, so that an episode does not depend on how many others are left: a
-    simulation without a seed of its own repeats the last one, and its episode is not counted. `look` is called after
-    each reset and step, for whoever draws the first simulation.
+    simulation without a seed of its own repeats the last one, and its episode is not counted. `film` takes a frame
+    at the start and after each step.
     """
     count = env.num_envs
     everyone = list(range(count))
@@ -44,19 +46,22 @@ def run_episodes(
     observation = env.reset(everyone, seed_of)
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
     results: dict[int, Episode] = {}
-    if look:
-        look(env)
+    if film:
+        film.shoot()
     while len(results) < len(episode_seeds):
         step = env.step(np.asarray(act(policy, observation)))
+        if film:
+            film.shoot()
         returns += step.reward
         lengths += 1
         observation = {name: value.copy() for name, value in step.observation.items()}
         ended = np.flatnonzero(step.last)
-        for index in ended:
+        for index, kind in zip(ended.tolist(), env.kinds(ended.tolist()), strict=True):
             episode = running[index]
             if episode is not None:
+                success = bool(step.success[index])
                 results[episode] = Episode(
-                    episode_seeds[episode], float(returns[index]), int(lengths[index]), bool(step.success[index])
+                    episode_seeds[episode], kind, float(returns[index]), int(lengths[index]), success
                 )
             running[index] = next(waiting, None)
             seed_of[index] = episode_seeds[-1] if running[index] is None else episode_seeds[running[index]]
@@ -65,16 +70,38 @@ def run_episodes(
             fresh = env.reset(ended.tolist(), [seed_of[index] for index in ended])
             for name, value in fresh.items():
                 observation[name][ended] = value
-        if look:
-            look(env)
     return [results[index] for index in range(len(episode_seeds))]
+
+
+class Film:
+    """Keeps the frames of the first simulation's first episode."""
+
+    def __init__(self, env: BatchedEnvironment, height: int = 480, width: int = 640) -> None:
+        """Frames of `height` x `width` pixels."""
+        self._env, self._size = env, (height, width)
+        self.frames: list[np.ndarray] = []
+
+    def shoot(self) -> None:
+        """Take a frame; nothing once an episode's most steps are on film."""
+        if len(self.frames) <= self._env.spec.episode_steps:
+            self.frames.append(self._env.render(0, *self._size))
+
+    def write(self, path: Path, first: Episode) -> None:
+        """Write what belongs to the `first` episode as an mp4 in real time."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, self.frames[: first.length + 1], self._env.spec.control_hz)
+
+
+def policy_template(agent: Agent) -> Policy:
+    """A policy with the shapes of this agent's, on this machine's devices, to restore checkpoints into."""
+    return jax.jit(lambda key: agent.policy(agent.init(key)))(jax.random.key(0))
 
 
 def evaluation(env: BatchedEnvironment, checkpoint: int | str, episodes: Sequence[Episode]) -> dict[str, Any]:
     """The record of an evaluation, as `evaluations/STEP.json` holds it.
 
     The return's interval is a bootstrap of its mean, the success rate's is Wilson's, both at 95 %. `success` is None
-    for tasks without that notion.
+    for tasks without that notion; `success_by_kind` counts [successes, episodes] where there are several kinds.
     """
     returns = [episode.episode_return for episode in episodes]
     low, high = bootstrap_mean_interval(returns)
@@ -88,9 +115,22 @@ def evaluation(env: BatchedEnvironment, checkpoint: int | str, episodes: Sequenc
         "checkpoint": checkpoint,
         "return": {"mean": float(np.mean(returns)), "low": low, "high": high},
         "success": success,
+        "success_by_kind": success_by_kind(episodes) if success is not None else {},
         "episodes": [
-            {"seed": e.seed, "return": e.episode_return, "length": e.length, "success": e.success} for e in episodes
+            {"seed": e.seed, "kind": e.kind, "return": e.episode_return, "length": e.length, "success": e.success}
+            for e in episodes
         ],
+    }
+
+
+def success_by_kind(episodes: Sequence[Episode]) -> dict[str, list[int]]:
+    """kind -> [successes, episodes], sorted by kind; empty where all episodes are of one kind."""
+    kinds = sorted({episode.kind for episode in episodes})
+    if len(kinds) < 2:
+        return {}
+    return {
+        kind: [sum(e.success for e in episodes if e.kind == kind), sum(e.kind == kind for e in episodes)]
+        for kind in kinds
     }
 
 

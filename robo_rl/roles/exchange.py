@@ -7,9 +7,13 @@ from robo_rl.specs import Experience
 
 
 class Episode(NamedTuple):
-    """A finished episode: its seed, undiscounted return (environment units), length (control steps) and success."""
+    """A finished episode: its seed, what kind it was (an object's shape, say), and how it went.
+
+    episode_return: undiscounted, environment units    length: control steps
+    """
 
     seed: int
+    kind: str
     episode_return: float
     length: int
     success: bool

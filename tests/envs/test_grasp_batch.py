@@ -84,10 +84,10 @@ def test_families_and_shapes():
     for family in ("train", "held_out"):
         env = GraspBatch(EnvConfig(name="grasp/objects", family=family), 60)
         observation = env.reset(range(60), range(60))
-        assert set(env.shape_names(range(60))) == set(SHAPES)
+        assert set(env.kinds(range(60))) == set(SHAPES)
         sizes = {tuple(np.float32(define_object(n).half_size)) for n in definitions_of(family)}
         assert {tuple(size) for size in observation["object_size"]} <= sizes
-    assert GraspBatch(CUBE_TASK, 1).shape_names([0]) == ["cube"]
+    assert GraspBatch(CUBE_TASK, 1).kinds([0]) == ["cube"]
 
 
 def test_every_object_lies_still_on_the_table():

@@ -30,7 +30,7 @@ def test_solves_nearly_all_objects(family):
     env = GraspBatch(EnvConfig(name="grasp/objects", family=family), 100)
     step, _ = play(env, range(100))
     assert step.success.mean() >= 0.9, [
-        shape for shape, won in zip(env.shape_names(range(100)), step.success, strict=True) if not won
+        shape for shape, won in zip(env.kinds(range(100)), step.success, strict=True) if not won
     ]
 
 

@@ -1,0 +1,200 @@
+"""The command `robo-rl`: parse, call one function, print. Heavy imports wait until a command needs them."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from robo_rl.errors import RunFailedError, UserError
+
+EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code: 0 fine, 1 the run failed, 2 bad input, 130 interrupted."""
+    parser = make_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command is not train:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return options.command(options, rest)
+    except RunFailedError as error:
+        print(f"robo-rl: the run failed.\n{error}", file=sys.stderr)
+        return EXIT_FAILED
+    except UserError as error:
+        print(f"robo-rl: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("robo-rl: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of every command; `train` takes further flags, one for each field of the config."""
+    parser = argparse.ArgumentParser(
+        prog="robo-rl", description="Robotic manipulation with critics trained by classification."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    sub = commands.add_parser("train", help="start, or resume if the run folder holds the same experiment", add_help=False)
+    sub.add_argument("config", nargs="?", metavar="CONFIG", help="a preset by name, or a YAML file")
+    sub.add_argument("--run", metavar="DIR", help="run folder (default: runs/CONFIG)")
+    sub.add_argument("-h", "--help", action="store_true", help="every field of CONFIG, with unit and default")
+    sub.set_defaults(command=train)
+
+    sub = commands.add_parser("evaluate", help="judge a checkpoint on a fixed list of episode seeds")
+    sub.add_argument("checkpoint", metavar="CHECKPOINT|RUN", type=Path, help="RUN/checkpoints/STEP, or RUN: its newest")
+    sub.add_argument("--episodes", type=int, metavar="N", help="how many episodes (default: those of the config's end)")
+    sub.add_argument("--episode-seed", type=int, metavar="S", help="first episode seed (default: the config's)")
+    sub.add_argument("--video", type=Path, metavar="FILE", help="write an mp4 of the first episode")
+    sub.add_argument("--json", type=Path, metavar="FILE", help="write the whole record")
+    sub.set_defaults(command=evaluate)
+
+    sub = commands.add_parser("status", help="where a run stands, and who waits for what")
+    sub.add_argument("run", metavar="RUN", type=Path)
+    sub.set_defaults(command=status)
+
+    sub = commands.add_parser("doctor", help="what this machine can do, and what is missing for what")
+    sub.set_defaults(command=doctor)
+    return parser
+
+
+def train(options: argparse.Namespace, flags: list[str]) -> int:
+    """`robo-rl train CONFIG [--run DIR] [--FIELD VALUE ...]`."""
+    from robo_rl import presets
+    from robo_rl.checkpoints.run_folder import RunFolder
+    from robo_rl.metrics.progress import Progress
+
+    if options.help:
+        print("usage: robo-rl train CONFIG [--run DIR] [--FIELD VALUE ...]\n\nEvery field is a flag:\n")
+        presets.parse(options.config or "grasp_cube", ["--help"])
+    if options.config is None:
+        raise UserError("train needs a CONFIG: a preset by name (grasp_cube) or a YAML file.")
+    config = presets.parse(options.config, flags)
+    run = RunFolder(options.run or Path("runs") / Path(options.config).stem)
+
+    # Read when MuJoCo is imported: training from state never touches OpenGL.
+    os.environ.setdefault("MUJOCO_GL", "disabled")
+    if config.runtime == "inline":
+        from robo_rl.runtimes import inline as runtime
+    else:
+        from robo_rl.runtimes import local as runtime
+
+    stop = StopOnSignal()
+    with Progress(config.env_steps, run.path.name) as progress:
+        runtime.train(config, run, Display(progress), stop)
+    if stop():
+        print(f"Stopped. A whole checkpoint stands in {run.checkpoints}; the same command resumes it.")
+        return 0
+    return summarize(run)
+
+
+def summarize(run: Any) -> int:
+    """Print how the last checkpoint did and how to look at it."""
+    records = run.evaluation_records()
+    if records:
+        step = max(records)
+        print(f"\nLast checkpoint, {step} environment steps: {describe(records[step])}")
+    print(f"Everything is in {run.path}. To see it: robo-rl evaluate {os.path.relpath(run.path)} --video grasp.mp4")
+    return 0
+
+
+def describe(record: dict[str, Any]) -> str:
+    """One line on an evaluation: success and return, each with its 95 % interval and the number of episodes."""
+    value, success = record["return"], record["success"]
+    text = f"return {value['mean']:.1f} [{value['low']:.1f}, {value['high']:.1f}]"
+    if success is not None:
+        text = f"success {success['rate']:.1%} [{success['low']:.1%}, {success['high']:.1%}], {text}"
+    return f"{text} over {len(record['episodes'])} episodes"
+
+
+def evaluate(options: argparse.Namespace, _: list[str]) -> int:
+    """`robo-rl evaluate CHECKPOINT|RUN [--episodes N] [--episode-seed S] [--video FILE] [--json FILE]`."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if options.video is None:
+        os.environ.setdefault("MUJOCO_GL", "disabled")
+    else:
+        from robo_rl.render import require_gl_backend
+
+        os.environ["MUJOCO_GL"] = require_gl_backend()
+    from robo_rl.evaluation import evaluate_checkpoint
+    from robo_rl.files import write_json_atomic
+
+    record = evaluate_checkpoint(options.checkpoint, options.episodes, options.episode_seed, options.video)
+    print(f"{record['env']}, checkpoint {record['checkpoint']}: {describe(record)}")
+    for name, (successes, count) in record["success_by_kind"].items():
+        print(f"  {name:12} {successes:4d} of {count}")
+    if options.json is not None:
+        write_json_atomic(options.json, record)
+    return 0
+
+
+def status(options: argparse.Namespace, _: list[str]) -> int:
+    """`robo-rl status RUN`."""
+    from robo_rl.status import print_status
+
+    return print_status(options.run)
+
+
+def doctor(options: argparse.Namespace, _: list[str]) -> int:
+    """`robo-rl doctor`."""
+    from robo_rl.doctor import print_report
+
+    return print_report()
+
+
+class StopOnSignal:
+    """The first Ctrl-C or SIGTERM asks for a checkpoint and a clean end; a second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        """Take over both signals."""
+        self._asked = False
+        signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def __call__(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._asked
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def _terminate(self, number: int, frame: Any) -> None:
+        self._asked = True
+
+
+class Display:
+    """Turns what a runtime reports into rows and notes of the progress display."""
+
+    def __init__(self, progress: Any) -> None:
+        """Show on `progress`."""
+        self._progress = progress
+
+    def __call__(self, kind: str, what: Any) -> None:
+        """One report, as `roles.journal.Report` describes it."""
+        if kind in ("row", "alive"):
+            self._progress.update(what)
+        elif kind == "checkpoint":
+            self._progress.update({"checkpoint_env_steps": what})
+        elif kind == "evaluation":
+            row = {"evaluation_env_steps": what["checkpoint"], "evaluation_return": what["return"]["mean"]}
+            if what["success"] is not None:
+                row["evaluation_success"] = what["success"]["rate"]
+                row["evaluation_success_low"] = what["success"]["low"]
+                row["evaluation_success_high"] = what["success"]["high"]
+            self._progress.update(row)
+            self._progress.note(f"checkpoint {what['checkpoint']}: {describe(what)}")
+        elif kind == "note":
+            self._progress.note(what)
+        else:
+            raise ValueError(f"nobody shows reports of kind {kind!r}: {json.dumps(what, default=str)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

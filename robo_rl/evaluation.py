@@ -1,0 +1,60 @@
+"""Judge one checkpoint by hand: the same code as the evaluator of a run, on a folder that may stand alone."""
+
+from pathlib import Path
+from typing import Any
+
+from robo_rl import presets, seeds
+from robo_rl.checkpoints.layout import committed_steps
+from robo_rl.checkpoints.reader import load_meta, load_policy
+from robo_rl.errors import CheckpointError, ConfigError
+from robo_rl.experiment import build
+from robo_rl.roles.evaluator import Film, evaluation, greedy, policy_template, run_episodes
+
+
+def locate(path: Path) -> tuple[Path, int]:
+    """The `checkpoints` folder and the step that `path` means: RUN/checkpoints/STEP, or RUN and with it the newest.
+
+    Raises:
+        CheckpointError: there is no checkpoint.
+    """
+    path = path.absolute()
+    if path.name.isdecimal() and path.parent.name == "checkpoints":
+        return path.parent, int(path.name)
+    steps = committed_steps(path / "checkpoints")
+    if not steps:
+        raise CheckpointError(
+            f"{path} holds no committed checkpoint. Give a run folder that has one, or RUN/checkpoints/STEP."
+        )
+    return path / "checkpoints", steps[-1]
+
+
+def evaluate_checkpoint(
+    path: Path, episodes: int | None, first_seed: int | None, video: Path | None
+) -> dict[str, Any]:
+    """The record of an evaluation (see `roles.evaluator.evaluation`); None means what the checkpoint's config says.
+
+    Raises:
+        CheckpointError: no such checkpoint, or a damaged one.
+        ConfigError: a count below 1, or seeds outside the half kept for evaluation.
+        UserError: a video was asked for and nothing can render.
+    """
+    folder, step = locate(path)
+    config = presets.validate(load_meta(folder, step)["config"], f"the config in {folder / str(step)}")
+    experiment = build(config)
+    count = config.evaluation.final_episodes if episodes is None else episodes
+    first = config.evaluation.first_seed if first_seed is None else first_seed
+    if count < 1:
+        raise ConfigError(f"--episodes is {count}; it must be at least 1.")
+    try:
+        episode_seeds = seeds.evaluation_episodes(first, count)
+    except ValueError as error:
+        raise ConfigError(f"--episode-seed {first}: {error}") from error
+    policy = load_policy(folder, step, policy_template(experiment.agent))
+    env = experiment.evaluation_env()
+    film = Film(env) if video is not None else None
+    results = run_episodes(env, greedy(experiment.agent), policy, episode_seeds, film)
+    if film is not None and video is not None:
+        film.write(video, results[0])
+    record = evaluation(env, step, results)
+    env.close()
+    return record

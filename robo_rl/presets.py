@@ -1,0 +1,113 @@
+"""From a preset and dotted flags to a checked config; every mistake names its field and what is allowed."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import tyro
+import yaml
+
+from robo_rl import resources
+from robo_rl.config import Config
+from robo_rl.errors import ConfigError, nearest
+
+
+def find(name: str) -> Path:
+    """The file of a preset given by path or by bare name (`grasp_cube`).
+
+    Raises:
+        ConfigError: there is none; the nearest names are listed.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {file.stem: file for file in resources.configs().glob("*.yaml")}
+    if path.stem in shipped and path.suffix in ("", ".yaml") and (str(path.parent) in (".", "configs")):
+        return shipped[path.stem]
+    raise ConfigError(
+        f"There is no config {name!r}: no such file, and no preset of that name. Nearest presets: "
+        f"{', '.join(nearest(path.stem, shipped))}."
+    )
+
+
+def load(path: Path) -> Config:
+    """The config of a YAML file, which names only the fields in which it differs from the defaults.
+
+    Raises:
+        ConfigError: not YAML, an unknown field (with a suggestion) or a value out of range.
+    """
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    return validate({} if data is None else data, str(path))
+
+
+def validate(data: Any, source: str) -> Config:
+    """A config from nested dicts; `source` is named in errors.
+
+    Raises:
+        ConfigError: one line for each wrong field.
+    """
+    try:
+        return Config.model_validate(data)
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"{source}:\n" + "\n".join(f"  {_explain(entry)}" for entry in error.errors())) from None
+
+
+def parse(preset: str, flags: Sequence[str]) -> Config:
+    """The preset with dotted flags applied (`--learner.batch-size 512`). `--help` prints every field and exits.
+
+    Raises:
+        ConfigError: as `load`.
+        SystemExit: tyro refused a flag (it prints which, and what is near); exit code 2.
+    """
+    default = load(find(preset))
+    config = tyro.cli(
+        tyro.conf.AvoidSubcommands[Config],
+        default=default,
+        args=list(flags),
+        prog=f"robo-rl train {preset}",
+        description=f"Fields of {preset}, with their defaults there.",
+    )
+    # tyro does not run pydantic's range checks on nested sections that it rebuilds.
+    return validate(config.model_dump(), "flags")
+
+
+def _explain(entry: Any) -> str:
+    field = ".".join(str(part) for part in entry["loc"] if part not in ("sac",)) or "(the whole file)"
+    if entry["type"] == "extra_forbidden":
+        known = _fields_at(entry["loc"][:-1])
+        close = nearest(str(entry["loc"][-1]), known, 3)
+        return f"{field}: there is no such field. Nearest: {', '.join(close)}."
+    shown = "" if isinstance(entry.get("input"), dict) else f" is {entry.get('input')!r}"
+    return f"{field}{shown}: {entry['msg']}."
+
+
+def _fields_at(path: Sequence[Any]) -> list[str]:
+    section: Any = Config
+    for part in path:
+        if isinstance(section, type) and issubclass(section, pydantic.BaseModel) and part in section.model_fields:
+            section = section.model_fields[part].annotation
+    return list(section.model_fields) if hasattr(section, "model_fields") else []
+
+
+def flag_value(arguments: list[str], flag: str) -> str | None:
+    """Take `flag VALUE` or `flag=VALUE` out of `arguments`; its value, None if it is not there.
+
+    Raises:
+        ConfigError: the flag stands last, without a value.
+    """
+    for index, argument in enumerate(arguments):
+        if argument == flag:
+            if index + 1 == len(arguments):
+                raise ConfigError(f"{flag} needs a value. `{Path(sys.argv[0]).name} --help` shows how.")
+            value = arguments[index + 1]
+            del arguments[index : index + 2]
+            return value
+        if argument.startswith(f"{flag}="):
+            del arguments[index]
+            return argument.partition("=")[2]
+    return None

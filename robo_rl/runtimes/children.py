@@ -1,0 +1,184 @@
+"""What the child processes of the local runtime do: learner, actor and evaluator, each a visible loop."""
+
+import signal
+import socket
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from robo_rl.checkpoints.layout import committed_steps
+from robo_rl.checkpoints.reader import load_policy
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.checkpoints.writer import CheckpointWriter
+from robo_rl.config import Config
+from robo_rl.errors import CheckpointError, RunFailedError
+from robo_rl.experiment import Experiment, build
+from robo_rl.metrics.sinks import MetricsWriter
+from robo_rl.roles.evaluator import Film, evaluation, follow, greedy, policy_template, run_episodes
+from robo_rl.roles.exchange import Reply
+from robo_rl.roles.journal import Journal, restored
+from robo_rl.roles.learner import Counts, Learner
+from robo_rl.runtimes.channel import ActorServer, act
+
+EXPERIENCE_DEADLINE_SECONDS = 300.0
+"""Longest the learner waits for a chunk while the limiter lets the actors go on."""
+
+HEARTBEAT_SECONDS = 1.0
+
+
+def learner_main(report: Connection, config: Config, folder: Path, resume_step: int | None, door: socket.socket) -> None:
+    """Learn from whatever the actors send until the budget is used or the parent (or SIGTERM) says stop.
+
+    Raises:
+        UserError: a run that diverged, a failed write, a checkpoint that cannot be read.
+        RunFailedError: no experience within the deadline.
+    """
+    stop = StopFlag(report)
+    experiment = build(config)
+    run = RunFolder(folder)
+    learner = resumed_learner(experiment, run, resume_step)
+    server = ActorServer(door)
+    keep = config.checkpoint
+    with (
+        MetricsWriter(run.path) as metrics,
+        CheckpointWriter(run.checkpoints, keep.keep_newest, keep.keep_best, run.scores) as checkpoints,
+    ):
+        metrics.truncate_after(learner.counts.env_steps)
+        journal = Journal(
+            learner, metrics, checkpoints, experiment.meta(), config, lambda kind, what: report.send((kind, what))
+        )
+        heartbeat = Heartbeat(report, learner)
+        while learner.counts.env_steps < config.env_steps and not (stop() and journal.can_finish()):
+            chunks = server.receive(timeout=0 if learner.may_update() else 0.05)
+            for chunk in chunks:
+                learner.insert(chunk)
+            if learner.may_update():
+                learner.update()
+            if learner.may_act():
+                server.reply(lambda version: Reply(*learner.newer_policy(version), stop=False))
+            if learner.counts.env_steps < config.env_steps:
+                journal.tick(dict)
+            heartbeat.beat(bool(chunks))
+        server.stop()
+        while learner.may_update() and not stop():
+            learner.update()
+            heartbeat.beat(True)
+        journal.finish({})
+    report.send(("finished", learner.counts.env_steps))
+
+
+def resumed_learner(experiment: Experiment, run: RunFolder, resume_step: int | None) -> Learner:
+    """A fresh learner, or one as the checkpoint of `resume_step` left it."""
+    state = experiment.initial_state()
+    if resume_step is None:
+        return experiment.learner(state, Counts())
+    tree, counts = restored(run.checkpoints, resume_step, {"learner": state, "actor": {}})
+    # Actors start anew, as a later incarnation than any of the past, so that their seeds and chunks are new as well.
+    return experiment.learner(tree["learner"], counts)
+
+
+def actor_main(report: Connection, config: Config, exchange: Connection, actor: int, incarnation: int) -> None:
+    """Collect experience with the newest weights until the learner says stop or is gone."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    experiment = build(config)
+    act(experiment.actor(actor, incarnation), exchange, config.actor.chunk_steps)
+
+
+def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
+    """Judge every committed checkpoint until the parent names the last one and all are judged.
+
+    Raises:
+        CheckpointError: a committed checkpoint cannot be read, and not because retention took it away.
+    """
+    experiment = build(config)
+    run = RunFolder(folder)
+    env, act_greedily = experiment.evaluation_env(), greedy(experiment.agent)
+    template = policy_template(experiment.agent)
+    final: list[int] = []
+
+    def final_step() -> int | None:
+        while report.poll():
+            kind, what = report.recv()
+            if kind == "final":
+                final.append(what)
+        return final[-1] if final else None
+
+    def judge(step: int, episodes: int) -> None:
+        try:
+            policy = load_policy(run.checkpoints, step, template)
+        except CheckpointError:
+            if step in committed_steps(run.checkpoints):
+                raise
+            return
+        film = Film(env) if config.evaluation.video else None
+        results = run_episodes(env, act_greedily, policy, experiment.evaluation_seeds(episodes), film)
+        record = evaluation(env, step, results)
+        if film is not None:
+            film.write(run.videos / f"{step}.mp4", results[0])
+        run.write_evaluation(step, record)
+        report.send(("evaluation", record))
+
+    follow(
+        lambda: committed_steps(run.checkpoints),
+        lambda: {step: len(record["episodes"]) for step, record in run.evaluation_records().items()},
+        judge,
+        final_step,
+        episodes=config.evaluation.episodes,
+        final_episodes=config.evaluation.final_episodes,
+    )
+    report.send(("finished", None))
+
+
+class StopFlag:
+    """Whether the parent, or a SIGTERM sent to this process, asked it to commit what it has and end."""
+
+    def __init__(self, report: Connection) -> None:
+        """Listen on the connection to the parent and to SIGTERM."""
+        self._report, self._stop = report, False
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._stop = True
+
+    def __call__(self) -> bool:
+        """True from the first time it was asked."""
+        while not self._stop and self._report.poll():
+            self._stop = self._report.recv()[0] == "stop"
+        return self._stop
+
+
+class Heartbeat:
+    """Tells the parent every second that the learner's loop turns, and who waits for whom."""
+
+    def __init__(self, report: Connection, learner: Learner) -> None:
+        """The first beat comes with the first call."""
+        self._report, self._learner = report, learner
+        self._last_beat, self._last_chunk = 0.0, time.monotonic()
+
+    def beat(self, progress: bool) -> None:
+        """Call it once per turn; `progress` says whether anything came or was done.
+
+        Raises:
+            RunFailedError: no experience came within the deadline, although the actors may go on.
+        """
+        now = time.monotonic()
+        if progress or not self._learner.may_act():
+            self._last_chunk = now
+        waited = now - self._last_chunk
+        if waited > EXPERIENCE_DEADLINE_SECONDS:
+            raise RunFailedError(
+                f"The learner waited {waited:.0f} s for experience and none came: no actor is alive, or one step of "
+                "the environment takes that long. `robo-rl status` says which actors there are."
+            )
+        if now - self._last_beat < HEARTBEAT_SECONDS:
+            return
+        self._last_beat = now
+        waiting = None
+        if not self._learner.may_act():
+            waiting = "actors wait for updates"
+        elif waited > 2:
+            waiting = f"learner waits for experience ({waited:.0f} s)"
+        counts = self._learner.counts
+        alive = {"env_steps": counts.env_steps, "updates": counts.updates, "waiting": waiting}
+        self._report.send(("alive", alive))

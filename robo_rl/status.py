@@ -1,0 +1,47 @@
+"""`robo-rl status RUN`: where a run stands, and who waits for what."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from robo_rl.checkpoints.layout import committed_steps, restorable_steps
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.metrics.sinks import read_rows
+
+
+def print_status(folder: Path, console: Console | None = None) -> int:
+    """Print what the run folder knows; 0 always, since a stopped run is no error.
+
+    Raises:
+        UserError: `folder` is no run folder.
+    """
+    run = RunFolder(folder)
+    config = run.config()
+    said = run.status() or {}
+    table = Table.grid(padding=(0, 2))
+    is_running = run.is_running()
+    state = said.get("state", "never started") if is_running or said.get("state") in ("finished", "failed") else "stopped"
+    table.add_row("state", f"{state} (process {said['pid']})" if is_running and "pid" in said else state)
+    rows = read_rows(run.metrics_file) if run.metrics_file.exists() else []
+    if rows:
+        last = rows[-1]
+        table.add_row("env steps", f"{last['env_steps']:,} of {config['env_steps']:,}")
+        table.add_row("updates", f"{last['updates']:,}")
+        table.add_row("rates", f"{last['env_steps_per_second']} env steps/s, {last['updates_per_second']} updates/s")
+    if is_running:
+        table.add_row("waiting", said.get("waiting") or "nobody")
+        table.add_row("processes", ", ".join(f"{name}: {pid}" for name, pid in said.get("processes", {}).items()))
+        table.add_row("said so", f"{time.time() - said.get('time', time.time()):.0f} s ago")
+    for name, count in said.get("restarts", {}).items():
+        table.add_row("restarts", f"{name}: {count} ({said.get('failures', {}).get(name, 'ended without a word')})")
+    steps = committed_steps(run.checkpoints)
+    table.add_row("checkpoints", ", ".join(map(str, steps)) or "none")
+    table.add_row("resumes from", ", ".join(map(str, restorable_steps(run.checkpoints)[-1:])) or "the start")
+    for step, record in list(run.evaluation_records().items())[-5:]:
+        success = record["success"]
+        rate = "" if success is None else f"success {success['rate']:.1%} [{success['low']:.1%}, {success['high']:.1%}], "
+        table.add_row(f"evaluation {step}", f"{rate}return {record['return']['mean']:.1f} ({len(record['episodes'])} episodes)")
+    (console or Console()).print(table)
+    return 0
