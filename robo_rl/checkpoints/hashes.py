@@ -22,9 +22,9 @@ def write_hashes(step_folder: pathlib.Path, items: tuple[str, ...]) -> None:
     write_json_atomic(step_folder / HASHES, {str(path.relative_to(step_folder)): _entry(path) for path in files})
 
 
-def holds(step_folder: pathlib.Path, item: str) -> bool:
-    """Whether the step was written with this item, be it intact or not; False where hashes.json cannot be read."""
-    return any(name.startswith(f"{item}/") for name in _listed(step_folder))
+def listed_items(step_folder: pathlib.Path) -> set[str]:
+    """The items that the step was written with, be they intact or not; none where hashes.json cannot be read."""
+    return {name.partition("/")[0] for name in _listed(step_folder)}
 
 
 def find_damage(step_folder: pathlib.Path, item: str) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from robo_rl.checkpoints.hashes import find_damage, holds
+from robo_rl.checkpoints.hashes import find_damage, listed_items
 from robo_rl.checkpoints.layout import FORMAT_VERSION, META, POLICY, RUN, committed_steps
 from robo_rl.errors import CheckpointError
 from robo_rl.files import read_json
@@ -84,13 +84,14 @@ def _checked_item(folder: pathlib.Path, step: int, item: str) -> pathlib.Path:
             f"{folder} holds no committed step {step}; it holds {committed_steps(folder) or 'none'}. It may have been"
             " removed by retention: choose one of those."
         )
-    if find_damage(step_folder, META) is None and not holds(step_folder, item):
-        having = [other for other in committed_steps(folder) if holds(folder / str(other), item)]
-        raise CheckpointError(f"{step_folder} holds no {item!r}; the steps that do are {having or 'none'}.")
     damage = find_damage(step_folder, item)
-    if damage:
+    if damage is None:
+        return step_folder / item
+    items = listed_items(step_folder)
+    if not items or item in items:
         raise _unreadable(folder, step, item, damage)
-    return step_folder / item
+    having = [other for other in committed_steps(folder) if item in listed_items(folder / str(other))]
+    raise CheckpointError(f"{step_folder} holds no {item!r}; the steps that do are {having or 'none'}.")
 
 
 def _unreadable(folder: pathlib.Path, step: int, item: str, problem: str) -> CheckpointError:

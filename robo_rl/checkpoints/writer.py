@@ -90,8 +90,8 @@ class CheckpointWriter:
             meta: what JSON can hold; `step` and `format` are added.
 
         Raises:
-            CheckpointError: the step is not newer than the newest, `meta` is not JSON, the save before failed, or
-                this one cannot be started. The steps committed before stand.
+            CheckpointError: the step is not newer than the newest, `meta` is not JSON, a leaf cannot be saved, the
+                save before failed, or this one cannot be started. The steps committed before stand.
         """
         self.wait()
         try:
@@ -106,9 +106,12 @@ class CheckpointWriter:
             )
         self._retention.scores = dict(self._scores())
         self._retention.restorable = [*restorable_steps(self.folder), *([] if run is None else [step])]
-        items: dict[str, Any] = {POLICY: ocp.args.StandardSave(_arrays(policy)), META: ocp.args.JsonSave(entries)}
+        items: dict[str, Any] = {
+            POLICY: ocp.args.StandardSave(_arrays(POLICY, policy)),
+            META: ocp.args.JsonSave(entries),
+        }
         if run is not None:
-            items[RUN] = ocp.args.StandardSave(_arrays(run))
+            items[RUN] = ocp.args.StandardSave(_arrays(RUN, run))
         self._in_flight = step
         try:
             accepted = self._manager.save(step, args=ocp.args.Composite(**items))
@@ -171,6 +174,24 @@ class CheckpointWriter:
         )
 
 
-def _arrays(tree: Any) -> Any:
-    # Orbax cannot restore a NumPy scalar by example; a 0-d array holds the same
-    return jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, np.generic) else leaf, tree)
+def _arrays(item: str, tree: Any) -> Any:
+    """The tree as Orbax takes it; CheckpointError naming a leaf that cannot be saved.
+
+    Asked beforehand, because Orbax refuses one item when its threads already write the others.
+    """
+
+    def checked(path: tuple[Any, ...], leaf: Any) -> Any:
+        name = f"{item}.{jax.tree_util.keystr(path, simple=True, separator='.')}"
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float):
+            raise CheckpointError(
+                f"{name} is a {type(leaf).__name__}; a checkpoint holds arrays and numbers. Put it in meta."
+            )
+        # Orbax cannot restore a NumPy scalar by example; a 0-d array holds the same
+        leaf = np.asarray(leaf) if isinstance(leaf, np.generic) else leaf
+        if np.size(leaf) == 0 or getattr(leaf, "dtype", None) == np.dtype(object):
+            raise CheckpointError(
+                f"{name} has shape {leaf.shape} and dtype {leaf.dtype}; Orbax cannot save it. Leave it out."
+            )
+        return leaf
+
+    return jax.tree_util.tree_map_with_path(checked, tree)

@@ -123,8 +123,9 @@ def test_folder_under_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("policy", "meta", "reason"),
     [
-        ({"empty": jnp.zeros((0, 2))}, {}, "empty"),
-        ({"name": "text"}, {}, "name"),
+        ({"empty": jnp.zeros((0, 2))}, {}, r"policy\.empty has shape \(0, 2\)"),
+        ({"names": [1, "text"]}, {}, r"policy\.names\.1 is a str"),
+        ({"names": np.array([None])}, {}, r"policy\.names has .* dtype object"),
         (POLICY, {"array": np.ones(2)}, "not JSON"),
         (POLICY, {"nan": float("nan")}, "not JSON"),
     ],
@@ -244,7 +245,7 @@ load_run(sys.argv[1], 2, tree)
 def test_nothing_is_logged_and_no_thread_outlives_a_refused_save(tmp_path):
     """With logging as any program starts with; the process would hang if a thread of the refused save went on."""
     output, errors = run_script(NOTHING_TO_SAY, tmp_path).communicate(timeout=60)
-    assert "refused: Saving step 3" in output
+    assert "refused: policy.name is a str" in output
     assert errors == ""
 
 
@@ -313,10 +314,10 @@ def test_reading_during_clean_up_gives_a_whole_step_or_a_clear_error(tmp_path):
     reader = threading.Thread(target=guarded)
     reader.start()
     with CheckpointWriter(tmp_path, keep_newest=1, keep_best=0) as writer:
-        for step in range(1, 61):
+        for step in range(1, 41):
             writer.save(step, {"w": np.full(1000, step)}, None, {})
     stop.set()
     reader.join()
     assert not errors
     assert outcomes["read"] > 0
-    assert all("removed by retention" in refusal for refusal in refusals)
+    assert [refusal for refusal in refusals if "removed by retention" not in refusal] == []
