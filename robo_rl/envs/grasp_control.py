@@ -33,8 +33,12 @@ def gripper_target(actions: np.ndarray, position: np.ndarray, yaw: np.ndarray) -
 
 
 def finger_target(actions: np.ndarray) -> np.ndarray:
-    """Targets `[N]` (m) of both fingers: action -1 presses together, +1 opens to 80 mm between the pads."""
-    return FINGER_CLOSED + (FINGER_OPEN - FINGER_CLOSED) * 0.5 * (actions[:, 4] + 1.0)
+    """Targets `[N]` (m) of both fingers: action -1 presses together, 0 and above opens to 80 mm between the pads.
+
+    Open is the whole upper half so that an undecided (or exploring) policy arrives with its fingers around the object,
+    not closed on top of it.
+    """
+    return FINGER_OPEN + (FINGER_OPEN - FINGER_CLOSED) * np.minimum(actions[:, 4], 0.0)
 
 
 def pointing_down(yaw: np.ndarray) -> np.ndarray:

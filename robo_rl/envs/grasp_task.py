@@ -17,8 +17,10 @@ ACTION_SIZE = 5
 LIFT_HEIGHT = 0.10
 # The shaped reward grows until here, so that a good policy keeps a margin over LIFT_HEIGHT.
 _FULL_LIFT = 0.14
-_REACH_SCALE = 0.06
-_REACH_SHARE, _HOLD_SHARE, _LIFT_SHARE = 0.2, 0.15, 0.65
+# Two scales (m) of nearness: the wide one calls from across the table, the narrow one tells "between the pads" from
+# "closed fingers resting on top".
+_WIDE, _NARROW = 0.1, 0.02
+_REACH_SHARE, _HOLD_SHARE, _LIFT_SHARE = 0.3, 0.2, 0.5
 
 OBSERVATION_SPEC: Mapping[str, ArraySpec] = {
     "gripper_opening": ArraySpec((1,), unit="m", minimum=-0.01, maximum=0.09),
@@ -119,15 +121,15 @@ def is_success(state: GraspState) -> np.ndarray:
 def reward(state: GraspState, config: EnvConfig) -> np.ndarray:
     """The reward `[N]`, float32, of one control step.
 
-    sparse: 1 while `is_success`, less the step penalty. shaped: in [0, 1]; at most 0.2 for being near the object, 0.15
-    for touching it with both fingers, and 0.65 for height while touching it. Near and touching without a lift is worth
-    0.35, so no reward above that can be had except by lifting.
+    sparse: 1 while `is_success`, less the step penalty. shaped: in [0, 1]; at most 0.3 for being near the object, 0.2
+    for touching it with both fingers, and 0.5 for height while touching it. Near and touching without a lift is worth
+    0.5, so no reward above that can be had except by lifting.
     """
     if config.reward == "sparse":
         return (is_success(state) - config.step_penalty).astype(np.float32)
     offset = state.object_pose[:, :3] - state.gripper_position
-    distance = np.sqrt((offset * offset).sum(axis=1))
-    near = _REACH_SCALE / (_REACH_SCALE + distance)
+    squared = (offset * offset).sum(axis=1)
+    near = 0.5 * _WIDE / (_WIDE + np.sqrt(squared)) + 0.5 * _NARROW**2 / (_NARROW**2 + squared)
     lift = np.clip(lifted_height(state) / _FULL_LIFT, 0.0, 1.0)
     return (_REACH_SHARE * near + state.touching * (_HOLD_SHARE + _LIFT_SHARE * lift)).astype(np.float32)
 

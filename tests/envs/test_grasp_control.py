@@ -92,8 +92,10 @@ def test_pose_error_of_a_small_turn_is_its_rotation_vector():
     np.testing.assert_allclose(error, [[0.0, 0.01, 0.0, 0.0, 0.0, 0.05]], atol=1e-4)
 
 
-def test_finger_targets_span_closed_to_80_mm():
-    actions = np.array([[0, 0, 0, 0, -1.0], [0, 0, 0, 0, 1.0]])
-    closed, opened = control.finger_target(actions)
+def test_finger_targets_press_when_closed_and_open_to_80_mm_from_zero_up():
+    actions = np.zeros((4, 5))
+    actions[:, 4] = [-1.0, -0.5, 0.0, 1.0]
+    closed, half, undecided, opened = control.finger_target(actions)
     assert closed < 0.0
-    assert 2 * opened == pytest.approx(0.08)
+    assert closed < half < undecided
+    assert 2 * undecided == 2 * opened == pytest.approx(0.08)

@@ -47,7 +47,7 @@ def test_without_friction_nothing_is_lifted():
     env = GraspBatch(EnvConfig(name="grasp/cube"), 20, draw_object=lambda rng: slippery)
     step, returns = play(env, range(20))
     assert not step.success.any()
-    assert (returns < 0.36 * 40).all()
+    assert (returns < 0.5 * 40).all()
 
 
 def test_a_lifted_cube_falls_when_the_gripper_opens():
