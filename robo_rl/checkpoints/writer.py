@@ -79,9 +79,10 @@ class CheckpointWriter:
             ) from error
 
     def save(self, step: int, policy: Any, run: Any | None, meta: Mapping[str, Any]) -> None:
-        """Start saving a step; returns when every array is copied, so the caller may donate or overwrite them.
+        """Start saving a step. On return the caller may donate JAX arrays and overwrite NumPy ones.
 
-        Waits for the save before it, and raises its error if it failed.
+        NumPy arrays are copied. A JAX array on CPU may be held while it is written; donated meanwhile, JAX copies it
+        once instead of reusing it. Waits for the save before it, and raises its error if it failed.
 
         Args:
             step: environment steps so far; greater than that of any earlier save.
