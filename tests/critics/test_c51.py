@@ -43,7 +43,7 @@ def test_an_atom_on_the_edge_is_not_clipped():
     assert float(target.value[100]) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("bins", [2, 21, 101, 151, 256, 601])
+@pytest.mark.parametrize("bins", [2, 21, 101, 256])
 @pytest.mark.parametrize(("lo", "hi"), [(-0.2, 1.2), (-5.0, 5.0), (99.0, 101.0)])
 def test_no_mass_is_lost_in_float32(lo, hi, bins):
     head = C51(lo, hi, bins)
