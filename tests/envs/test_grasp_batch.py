@@ -1,3 +1,4 @@
+import mujoco
 import numpy as np
 import pytest
 
@@ -5,7 +6,7 @@ from robo_rl.config import EnvConfig
 from robo_rl.envs.grasp import make_grasp_batch
 from robo_rl.envs.grasp_batch import GraspBatch
 from robo_rl.envs.grasp_control import DISPLACEMENT, TURN
-from robo_rl.envs.grasp_objects import CUBE, SHAPES, define_object, definitions_of
+from robo_rl.envs.grasp_objects import CUBE, SHAPES, define_object, definitions_of, object_fields
 from robo_rl.errors import ConfigError
 
 CUBE_TASK = EnvConfig(name="grasp/cube")
@@ -54,6 +55,31 @@ def test_nothing_is_left_over_from_an_earlier_episode():
     reference = play(env, 0, seed=5)
     play(env, 0, seed=6)
     assert_same(play(env, 0, seed=5), reference)
+
+
+def test_reset_clears_the_whole_state_of_the_simulation():
+    def full_state(env):
+        data, model = env._batch.get_data(0), env._batch.get_model(0)
+        state = np.zeros(mujoco.mj_stateSize(model, int(mujoco.mjtState.mjSTATE_INTEGRATION)))
+        mujoco.mj_getState(model, data, state, int(mujoco.mjtState.mjSTATE_INTEGRATION))
+        return state
+
+    fresh, used = GraspBatch(OBJECTS, 1), GraspBatch(OBJECTS, 1)
+    play(used, 0, seed=6)
+    for env in (fresh, used):
+        env.reset([0], [5])
+    # Time, velocities, controls and the solver's warm start are all in it.
+    np.testing.assert_array_equal(full_state(used), full_state(fresh))
+
+
+def test_each_simulation_has_the_model_of_its_object():
+    env = GraspBatch(OBJECTS, 12)
+    env.reset(range(12), range(12))
+    env.reset([0, 3], [50, 51])
+    for index, definition in enumerate(env._objects):
+        model = env._batch.get_model(index)
+        for name, values in object_fields(definition).items():
+            np.testing.assert_array_equal(getattr(model, name)[-len(values) :], values, err_msg=name)
 
 
 def test_resetting_one_simulation_leaves_the_others_alone():
