@@ -126,7 +126,7 @@ class RunFolder:
         """
         try:
             data = yaml.safe_load(self.config_file.read_text())
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"{self.path} is no run folder: {self.config_file} cannot be read ({error}).") from error
         if not isinstance(data, dict):
             raise UserError(f"{self.path} is no run folder: {self.config_file} holds no configuration.")
