@@ -108,13 +108,13 @@ class SAC:
         key_critic, key_actor = jax.random.split(key)
 
         gradient, metrics = jax.grad(self.critic_loss, has_aux=True)(state.critics, state, batch, key_critic)
-        metrics |= {"critic_gradient_norm": optax.global_norm(gradient), "temperature": jnp.exp(state.log_temperature)}
+        metrics |= {"critic_gradient_norm": optax.tree.norm(gradient), "temperature": jnp.exp(state.log_temperature)}
         critics, critic_optimizer = step(self.optimizer, gradient, state.critic_optimizer, state.critics)
         targets = optax.incremental_update(critics, state.target_critics, self.config.target_rate)
         state = state._replace(critics=critics, critic_optimizer=critic_optimizer, target_critics=targets)
 
         gradient, actor_metrics = jax.grad(self.actor_loss, has_aux=True)(state.actor, state, batch, key_actor)
-        metrics |= {**actor_metrics, "actor_gradient_norm": optax.global_norm(gradient)}
+        metrics |= {**actor_metrics, "actor_gradient_norm": optax.tree.norm(gradient)}
         actor, actor_optimizer = step(self.optimizer, gradient, state.actor_optimizer, state.actor)
 
         gradient = jax.grad(self.temperature_loss)(state.log_temperature, metrics["entropy"])
