@@ -17,8 +17,10 @@ ACTION_SIZE = 5
 LIFT_HEIGHT = 0.10
 # The shaped reward grows until here, so that a good policy keeps a margin over LIFT_HEIGHT.
 _FULL_LIFT = 0.14
-# Two scales (m) of nearness: the wide one calls from across the table, the narrow one tells "between the pads" from
-# "closed fingers resting on top".
+# The way to the object is a funnel: from the side it leads over the object, and only above it down around it. Without
+# it, policies learn to press on the object's top with one finger, where friction then holds them.
+_FUNNEL_RADIUS, _FUNNEL_SLOPE, _FUNNEL_HEIGHT = 0.01, 2.0, 0.07
+# Two scales (m) of nearness: the wide one calls from across the table, the narrow one tells the last centimetres.
 _WIDE, _NARROW = 0.1, 0.02
 _REACH_SHARE, _HOLD_SHARE, _LIFT_SHARE = 0.3, 0.2, 0.5
 
@@ -127,11 +129,17 @@ def reward(state: GraspState, config: EnvConfig) -> np.ndarray:
     """
     if config.reward == "sparse":
         return (is_success(state) - config.step_penalty).astype(np.float32)
-    offset = state.object_pose[:, :3] - state.gripper_position
-    squared = (offset * offset).sum(axis=1)
-    near = 0.5 * _WIDE / (_WIDE + np.sqrt(squared)) + 0.5 * _NARROW**2 / (_NARROW**2 + squared)
+    near = _nearness(state.gripper_position - state.object_pose[:, :3])
     lift = np.clip(lifted_height(state) / _FULL_LIFT, 0.0, 1.0)
     return (_REACH_SHARE * near + state.touching * (_HOLD_SHARE + _LIFT_SHARE * lift)).astype(np.float32)
+
+
+def _nearness(offset: np.ndarray) -> np.ndarray:
+    """1 with the gripper at the object, towards 0 far away, `[N]`; `offset [N, 3]` is gripper minus object (m)."""
+    across = np.sqrt((offset[:, :2] ** 2).sum(axis=1))
+    funnel = np.clip(_FUNNEL_SLOPE * (across - _FUNNEL_RADIUS), 0.0, _FUNNEL_HEIGHT)
+    squared = across**2 + (offset[:, 2] - funnel) ** 2
+    return 0.5 * _WIDE / (_WIDE + np.sqrt(squared)) + 0.5 * _NARROW**2 / (_NARROW**2 + squared)
 
 
 def _unit(cosine: np.ndarray, sine: np.ndarray) -> np.ndarray:

@@ -1,0 +1,160 @@
+"""A run in one thread is a function of its config: repeated, it gives the same bits; stopped and resumed, too."""
+
+import jax
+import pytest
+
+from robo_rl.checkpoints.layout import committed_steps, restorable_steps
+from robo_rl.checkpoints.reader import load_meta, load_run
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.config import CheckpointConfig, EnvConfig, EvaluationConfig
+from robo_rl.experiment import build
+from robo_rl.metrics.sinks import read_rows
+from robo_rl.runtimes import inline
+from tests.roles.parts import assert_same_bits, bits, tiny
+from tests.toys import compiled_once, toy_family
+
+CASES = {
+    "toy": lambda: tiny(n_step=3),
+    "grasp": lambda: tiny(EnvConfig(name="grasp/cube", episode_steps=9)),
+    # 20 control steps of 2 environment steps, windows of 3 that are open wherever a run stops
+    "suite": lambda: tiny(EnvConfig(name="suite/cartpole-swingup", action_repeat=2, episode_steps=20), n_step=3),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _setting(tmp_path_factory):
+    with toy_family(), compiled_once(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """case -> config and folder of an uninterrupted run, made once."""
+    done = {}
+
+    def whole(case):
+        if case not in done:
+            config, run = CASES[case](), RunFolder(tmp_path_factory.mktemp(case) / "whole")
+            inline.train(config, run, ignore)
+            done[case] = config, run
+        return done[case]
+
+    return whole
+
+
+def ignore(kind, what):
+    """A report that nobody reads."""
+
+
+def final(config, run):
+    """The whole `run` item of the last checkpoint, and the counts beside it but for the seconds."""
+    experiment = build(config)
+    step = restorable_steps(run.checkpoints)[-1]
+    tree = load_run(run.checkpoints, step, {"learner": experiment.initial_state(), "actor": experiment.actor().state()})
+    counts = load_meta(run.checkpoints, step)["counts"]
+    return tree, {name: value for name, value in counts.items() if name != "seconds"}
+
+
+class StopAfter:
+    """Says stop from the n-th time it is asked."""
+
+    def __init__(self, turns):
+        self.turns = turns
+
+    def __call__(self):
+        self.turns -= 1
+        return self.turns < 0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stopped_and_resumed_equals_uninterrupted_to_the_last_bit(tmp_path, whole, case):
+    config, run = whole(case)
+    parts = RunFolder(tmp_path / "parts")
+    inline.train(config, parts, ignore, StopAfter(7))
+    [half] = committed_steps(parts.checkpoints)
+    assert 0 < half < config.env_steps
+    assert half > config.learner.warmup_env_steps, "some of the updates lie before the stop"
+    inline.train(config, parts, ignore)
+    (tree, counts), (want, want_counts) = final(config, parts), final(config, run)
+    assert counts == want_counts
+    assert counts["updates"] > 0
+    assert_same_bits(tree, want)
+
+
+def test_a_run_may_be_stopped_many_times(tmp_path, whole):
+    config, run = whole("toy")
+    parts = RunFolder(tmp_path)
+    for _ in range(4):
+        inline.train(config, parts, ignore, StopAfter(4))
+    assert_same_bits(final(config, parts), final(config, run))
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, whole):
+    config, run = whole("toy")
+    inline.train(config, RunFolder(tmp_path / "again"), ignore)
+    again = final(config, RunFolder(tmp_path / "again"))
+    assert_same_bits(again, final(config, run))
+    other_config = config.model_copy(update={"seed": 1})
+    inline.train(other_config, RunFolder(tmp_path / "other"), ignore)
+    before, after = bits(again[0]["learner"].agent.actor), bits(
+        final(other_config, RunFolder(tmp_path / "other"))[0]["learner"].agent.actor
+    )
+    kernels = [path for path in before if "kernel" in path]
+    assert kernels
+    assert all(before[path] != after[path] for path in kernels)
+
+
+def test_a_run_killed_after_checkpoints_of_the_policy_goes_on_from_the_last_whole_one(tmp_path, whole):
+    config, run = whole("toy")
+    killed = RunFolder(tmp_path)
+    often = config.model_copy(update={"checkpoint": CheckpointConfig(policy_every=30, run_every=90)})
+
+    class Killed(Exception):
+        pass
+
+    def report(kind, what):
+        if kind == "row" and what["env_steps"] >= 150:
+            raise Killed
+
+    with pytest.raises(Killed):
+        inline.train(often, killed, report)
+    assert committed_steps(killed.checkpoints)[-1] > restorable_steps(killed.checkpoints)[-1]
+    inline.train(often, killed, ignore)
+    (tree, counts), (want, want_counts) = final(often, killed), final(config, run)
+    assert counts == want_counts
+    assert_same_bits(tree, want)
+    steps = [row["env_steps"] for row in read_rows(killed.metrics_file)]
+    assert steps == [60, 120, 180, 240]
+
+
+def test_every_checkpoint_is_judged_and_the_last_one_longer(tmp_path, whole):
+    config, run = whole("toy")
+    judged = RunFolder(tmp_path)
+    config_judged = config.model_copy(
+        update={
+            "checkpoint": CheckpointConfig(policy_every=120, run_every=10_000),
+            "evaluation": config.evaluation.model_copy(update={"enabled": True}),
+        }
+    )
+    said = []
+    inline.train(config_judged, judged, lambda kind, what: said.append(kind))
+    assert isinstance(config_judged.evaluation, EvaluationConfig)
+    assert {step: len(record["episodes"]) for step, record in judged.evaluation_records().items()} == {120: 4, 240: 7}
+    assert said.count("evaluation") == said.count("checkpoint") == 2
+    # Judging a run does not change it.
+    assert_same_bits(final(config_judged, judged)[0]["learner"], final(config, run)[0]["learner"])
+
+
+def test_a_finished_run_is_finished(tmp_path, whole):
+    config, _ = whole("toy")
+    run = RunFolder(tmp_path)
+    inline.train(config, run, ignore)
+    before = final(config, run)
+    inline.train(config, run, ignore)
+    assert committed_steps(run.checkpoints) == [240]
+    assert_same_bits(final(config, run), before)
+    # A larger budget goes on from there.
+    longer = config.model_copy(update={"env_steps": 300})
+    inline.train(longer, run, ignore)
+    assert committed_steps(run.checkpoints) == [240, 300]
+    assert int(jax.device_get(final(longer, run)[0]["actor"]["counters"])[2]) == 300 // 3
