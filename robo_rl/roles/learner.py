@@ -17,11 +17,16 @@ from robo_rl.specs import Array, EnvSpec, Experience
 
 
 class LearnerState(NamedTuple):
-    """Everything on the device: agent, replay, and the key that all updates draw from."""
+    """Everything on the device: agent, replay, and the key that all updates draw from.
+
+    published: the policy after the last updates, which actors are given. Statistics in `agent` move on with every
+               chunk, also between updates; a resumed run must act with those that its actors had.
+    """
 
     agent: AgentState
     replay: ring.RingState
     key: Array
+    published: Policy
 
 
 class Counts(NamedTuple):
@@ -47,7 +52,10 @@ class Counts(NamedTuple):
 def init_state(agent: Agent, spec: EnvSpec, capacity: int, seed: int) -> LearnerState:
     """A fresh agent beside an empty replay."""
     key_agent, key_updates = jax.random.split(jax.random.key(seed))
-    return LearnerState(jax.jit(agent.init)(key_agent), ring.init(spec, capacity), key_updates)
+    state = jax.jit(agent.init)(key_agent)
+    # A copy, because a donated buffer must not appear twice in the donated state.
+    published = jax.tree.map(jnp.copy, agent.policy(state))
+    return LearnerState(state, ring.init(spec, capacity), key_updates, published)
 
 
 def take_in(agent: Agent, state: LearnerState, experience: Experience, count: Array) -> LearnerState:
@@ -77,7 +85,7 @@ def updates(agent: Agent, batch_size: int, number: int, state: LearnerState) -> 
         name: value.min() if name.endswith("_min") else value.max() if name.endswith("_max") else value.mean()
         for name, value in metrics.items()
     }
-    return state._replace(agent=agent_state, key=key), reduced
+    return state._replace(agent=agent_state, key=key, published=agent.policy(agent_state)), reduced
 
 
 class Learner:
@@ -134,7 +142,7 @@ class Learner:
         if newest == version:
             return version, None
         if self._published[0] != newest:
-            self._published = (newest, jax.device_get(self._agent.policy(self.state.agent)))
+            self._published = (newest, jax.device_get(self.state.published))
         return self._published
 
     def policy(self) -> Policy:
