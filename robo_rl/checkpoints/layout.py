@@ -60,3 +60,18 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     for leftover in leftovers:
         shutil.rmtree(leftover)
     return leftovers
+
+
+def remove_later(folder: str | os.PathLike[str], step: int) -> list[int]:
+    """Take every committed step after `step` out of use, and erase it: a run that resumes from `step` makes its own.
+
+    The caller makes sure that no writer is alive on this folder. Returns the steps that were removed.
+    """
+    folder = pathlib.Path(folder)
+    later = [other for other in committed_steps(folder) if other > step]
+    if later:
+        (folder / DELETED).mkdir(exist_ok=True)
+    for other in later:
+        (folder / str(other)).replace(folder / DELETED / str(other))
+    shutil.rmtree(folder / DELETED, ignore_errors=True)
+    return later

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from robo_rl.checkpoints.layout import committed_steps, remove_unfinished, restorable_steps
+from robo_rl.checkpoints.layout import committed_steps, remove_later, remove_unfinished, restorable_steps
 from robo_rl.checkpoints.manifest import differences, environment_manifest
 from robo_rl.config import Config
 from robo_rl.errors import CheckpointError, ConfigError, UserError
@@ -46,7 +46,8 @@ class RunFolder:
     def begin(self, config: Config, spec: EnvSpec, ignore: Collection[str] = MAY_CHANGE) -> int | None:
         """Make the folder ready for this experiment; the step to resume from, None for a fresh start.
 
-        Call it under `lock`. Leftovers of killed writers are removed.
+        Call it under `lock`. Leftovers of killed writers are removed, and with them the checkpoints and evaluations
+        after the step to resume from, which the resumed run will pass again.
 
         Raises:
             ConfigError: the folder holds another experiment; every differing field is named.
@@ -81,7 +82,14 @@ class RunFolder:
                 f"{self.checkpoints} holds checkpoints of the policy only, and none that training can be resumed from. "
                 "Evaluate them as they are, and train in another folder (--run DIR)."
             )
-        return restorable[-1] if restorable else None
+        if not restorable:
+            return None
+        with _writable(self.path):
+            remove_later(self.checkpoints, restorable[-1])
+            for path in self.evaluations.glob("*.json"):
+                if path.stem.isdecimal() and int(path.stem) > restorable[-1]:
+                    path.unlink()
+        return restorable[-1]
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
