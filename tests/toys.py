@@ -7,7 +7,9 @@ time limit; lengths differ by up to two steps, so that simulations fall out of s
 import contextlib
 
 import dm_env
+import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from robo_rl.config import EnvConfig
 from robo_rl.envs.interface import Environment
@@ -86,3 +88,19 @@ def toy_family():
         yield EnvConfig(name="toy/reach")
     finally:
         del FAMILIES["toy"]
+
+
+@contextlib.contextmanager
+def compiled_once(folder):
+    """Programs that are compiled again and again, as each new learner does, come from `folder` from the second time."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: jax.config.values[name] for name in names}
+    for name, value in zip(names, (str(folder), 0.0), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()

@@ -96,8 +96,9 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, who
     assert_same_bits(again, final(config, run))
     other_config = config.model_copy(update={"seed": 1})
     inline.train(other_config, RunFolder(tmp_path / "other"), ignore)
-    before, after = bits(again[0]["learner"].agent.actor), bits(
-        final(other_config, RunFolder(tmp_path / "other"))[0]["learner"].agent.actor
+    before, after = (
+        bits(again[0]["learner"].agent.actor),
+        bits(final(other_config, RunFolder(tmp_path / "other"))[0]["learner"].agent.actor),
     )
     kernels = [path for path in before if "kernel" in path]
     assert kernels
