@@ -12,6 +12,7 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
 from robo_rl.config import EnvConfig
+from robo_rl.envs.batched import BatchLoop
 from robo_rl.envs.interface import Environment
 from robo_rl.envs.make import FAMILIES, Family
 from robo_rl.specs import ArraySpec, EnvSpec
@@ -34,7 +35,7 @@ SPEC = EnvSpec(
 class Reach(Environment):
     """Reward 1 - distance / sqrt(2) after each step of up to 0.25 m per axis."""
 
-    def __init__(self, name="toy/reach"):
+    def __init__(self):
         self.spec = SPEC
         self._seed, self._age, self._length = 0, 0, 1
         self._position = np.zeros(2, np.float32)
@@ -79,11 +80,23 @@ class Reach(Environment):
         return {"clock": np.array([self._age / STEPS], np.float32), "position": self._position.copy()}
 
 
+class ReachBatch(BatchLoop):
+    """`size` of them, with episodes of two kinds."""
+
+    def __init__(self, size):
+        super().__init__([Reach() for _ in range(size)])
+
+    def kinds(self, indices):
+        return [self._environments[index].kind() for index in indices]
+
+
 @contextlib.contextmanager
 def toy_family():
     """`toy/reach` is a name like any other as long as this lasts."""
     assert "toy" not in FAMILIES
-    FAMILIES["toy"] = Family("toy/reach", lambda: ["toy/reach"], lambda config: Reach(config.name))
+    FAMILIES["toy"] = Family(
+        "toy/reach", lambda: ["toy/reach"], lambda config: Reach(), lambda config, size: ReachBatch(size)
+    )
     try:
         yield EnvConfig(name="toy/reach")
     finally:

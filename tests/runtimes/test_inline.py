@@ -110,14 +110,14 @@ def test_a_run_killed_after_checkpoints_of_the_policy_goes_on_from_the_last_whol
     killed = RunFolder(tmp_path)
     often = config.model_copy(update={"checkpoint": CheckpointConfig(policy_every=30, run_every=90)})
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def report(kind, what):
         if kind == "row" and what["env_steps"] >= 150:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         inline.train(often, killed, report)
     assert committed_steps(killed.checkpoints)[-1] > restorable_steps(killed.checkpoints)[-1]
     inline.train(often, killed, ignore)
