@@ -6,9 +6,10 @@ import pytest
 from robo_rl.checkpoints.layout import committed_steps, restorable_steps
 from robo_rl.checkpoints.reader import load_meta, load_run
 from robo_rl.checkpoints.run_folder import RunFolder
-from robo_rl.config import CheckpointConfig, EnvConfig, EvaluationConfig
+from robo_rl.config import CheckpointConfig, EnvConfig, EvaluationConfig, LearnerConfig, ReplayConfig
 from robo_rl.experiment import build
 from robo_rl.metrics.sinks import read_rows
+from robo_rl.roles.evaluator import greedy, run_episodes
 from robo_rl.runtimes import inline
 from tests.roles.parts import assert_same_bits, bits, tiny
 from tests.toys import compiled_once, toy_family
@@ -159,3 +160,26 @@ def test_a_finished_run_is_finished(tmp_path, whole):
     inline.train(longer, run, ignore)
     assert committed_steps(run.checkpoints) == [240, 300]
     assert int(jax.device_get(final(longer, run)[0]["actor"]["counters"])[2]) == 300 // 3
+
+
+@pytest.mark.slow
+def test_learning_improves_a_real_return(tmp_path):
+    """A random policy stays about 0.5 m away from the middle; a trained one goes there and stays, within 4 steps."""
+    config = tiny(env_steps=3000, log_every=1000)
+    config = config.model_copy(
+        update={
+            "agent": config.agent.model_copy(update={"learning_rate": 3e-3, "target_rate": 0.02}),
+            "replay": ReplayConfig(capacity=5000),
+            "learner": LearnerConfig(batch_size=64, updates_per_dispatch=25, warmup_env_steps=300),
+            "evaluation": EvaluationConfig(episodes=60, final_episodes=60, envs=20),
+        }
+    )
+    experiment, run = build(config), RunFolder(tmp_path)
+    untrained = experiment.agent.policy(experiment.initial_state().agent)
+    before = run_episodes(experiment.evaluation_env(), greedy(experiment.agent), untrained, list(range(60)))
+    inline.train(config, run, ignore)
+    after = run.evaluation_records()[3000]
+    mean_before = sum(episode.episode_return for episode in before) / 60
+    print(f"return {mean_before:.2f} -> {after['return']['mean']:.2f}, success {after['success']['rate']:.0%}")
+    assert after["return"]["low"] > mean_before + 2
+    assert after["success"]["rate"] > 0.9
