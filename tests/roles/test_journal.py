@@ -85,7 +85,7 @@ def test_rows_are_written_when_due_and_carry_rates(desk):
 def test_checkpoints_are_written_when_due_and_whole_ones_at_their_own_cadence(desk):
     assert desk.pass_by(10, 21, 33, 45, 52, 59, 61, 99, 101) == [None, 21, None, 45, 52, None, 61, 99, 101]
     assert desk.saved() == [(21, False), (45, False), (52, True), (61, False), (99, False), (101, True)]
-    step, policy, run, meta = desk.checkpoints[2]
+    _, policy, run, meta = desk.checkpoints[2]
     assert (policy, run) == ("the policy", {"learner": "the state", "actor": "the actor"})
     assert meta["spec"] == 1
     assert Counts.from_json(meta["counts"]) == Counts(52, 104, 0, 2.5)
