@@ -33,12 +33,12 @@ def gripper_target(actions: np.ndarray, position: np.ndarray, yaw: np.ndarray) -
 
 
 def finger_target(actions: np.ndarray) -> np.ndarray:
-    """Targets `[N]` (m) of both fingers: action -1 presses together, 0 and above opens to 80 mm between the pads.
+    """Targets `[N]` (m) of both fingers: action 0 and above opens to 80 mm between the pads, -0.5 and below presses.
 
     Open is the whole upper half so that an undecided (or exploring) policy arrives with its fingers around the object,
-    not closed on top of it.
+    not closed on top of it; pressing begins early, so that exploration finds it.
     """
-    return FINGER_OPEN + (FINGER_OPEN - FINGER_CLOSED) * np.minimum(actions[:, 4], 0.0)
+    return FINGER_OPEN + 2.0 * (FINGER_OPEN - FINGER_CLOSED) * np.clip(actions[:, 4], -0.5, 0.0)
 
 
 def pointing_down(yaw: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ _FULL_LIFT = 0.14
 _FUNNEL_RADIUS, _FUNNEL_SLOPE, _FUNNEL_HEIGHT = 0.01, 2.0, 0.07
 # Two scales (m) of nearness: the wide one calls from across the table, the narrow one tells the last centimetres.
 _WIDE, _NARROW = 0.1, 0.02
-_REACH_SHARE, _HOLD_SHARE, _LIFT_SHARE = 0.3, 0.2, 0.5
+_REACH_SHARE, _CLOSE_SHARE, _HOLD_SHARE, _LIFT_SHARE = 0.25, 0.1, 0.15, 0.5
+_FULLY_OPEN = 0.08
 
 OBSERVATION_SPEC: Mapping[str, ArraySpec] = {
     "gripper_opening": ArraySpec((1,), unit="m", minimum=-0.01, maximum=0.09),
@@ -123,15 +124,22 @@ def is_success(state: GraspState) -> np.ndarray:
 def reward(state: GraspState, config: EnvConfig) -> np.ndarray:
     """The reward `[N]`, float32, of one control step.
 
-    sparse: 1 while `is_success`, less the step penalty. shaped: in [0, 1]; at most 0.3 for being near the object, 0.2
-    for touching it with both fingers, and 0.5 for height while touching it. Near and touching without a lift is worth
-    0.5, so no reward above that can be had except by lifting.
+    sparse: 1 while `is_success`, less the step penalty. shaped: in [0, 1]; at most 0.25 for being near the object (with
+    open fingers, until they are around it), 0.1 for closing around its middle, 0.15 for touching it there with both
+    fingers, and 0.5 for height while they touch it. What can be had without a lift is worth at most 0.5, so no reward
+    above that comes from anything else.
     """
     if config.reward == "sparse":
         return (is_success(state) - config.step_penalty).astype(np.float32)
-    near = _nearness(state.gripper_position - state.object_pose[:, :3])
-    lift = np.clip(lifted_height(state) / _FULL_LIFT, 0.0, 1.0)
-    return (_REACH_SHARE * near + state.touching * (_HOLD_SHARE + _LIFT_SHARE * lift)).astype(np.float32)
+    offset = state.gripper_position - state.object_pose[:, :3]
+    # Closed fingers that rest on top of the object are near it and touch it as well, and a policy that closes early can
+    # get no further: so they count only around its middle, and the way there is to be made with open fingers.
+    around = _NARROW**2 / (_NARROW**2 + (offset * offset).sum(axis=1))
+    openness = np.clip(state.opening / _FULLY_OPEN, 0.0, 1.0)
+    reach = _nearness(offset) * (around + (1.0 - around) * openness)
+    grip = around * (_CLOSE_SHARE * (1.0 - openness) + _HOLD_SHARE * state.touching)
+    lift = state.touching * np.clip(lifted_height(state) / _FULL_LIFT, 0.0, 1.0)
+    return (_REACH_SHARE * reach + grip + _LIFT_SHARE * lift).astype(np.float32)
 
 
 def _nearness(offset: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ SHAPED = EnvConfig(name="grasp/cube")
 SPARSE = EnvConfig(name="grasp/cube", reward="sparse", step_penalty=0.1)
 
 
-def state(height=0.02, touching=True, offset=(0.0, 0.0, 0.0), gripper_yaw=0.0, object_yaw=0.0):
+def state(height=0.02, touching=True, offset=(0.0, 0.0, 0.0), gripper_yaw=0.0, object_yaw=0.0, opening=0.04):
     """One simulation with the object `height` (m) over the table; its rest height is 0.02 m."""
     gripper = np.array([[0.5, 0.0, height]])
     quaternion = [np.cos(object_yaw / 2), 0.0, 0.0, np.sin(object_yaw / 2)]
@@ -22,7 +22,7 @@ def state(height=0.02, touching=True, offset=(0.0, 0.0, 0.0), gripper_yaw=0.0, o
         joint_velocities=np.zeros((1, 7)),
         gripper_position=gripper,
         gripper_rotation=pointing_down(np.array([gripper_yaw])),
-        opening=np.array([0.04]),
+        opening=np.array([opening]),
         object_pose=np.concatenate([gripper + offset, [quaternion]], axis=1),
         object_size=np.full((1, 3), 0.02),
         rest_height=np.array([0.02]),
@@ -44,11 +44,18 @@ def test_sparse_reward_is_success_less_the_penalty():
 
 
 def test_no_shaped_reward_above_what_holding_on_the_table_pays_without_a_lift():
-    on_table = task.reward(state(), SHAPED)[0]
-    assert on_table == pytest.approx(0.5)
-    # Thrown up, balanced on one finger, or hovered over: at most the share for being near.
-    assert task.reward(state(0.3, touching=False), SHAPED)[0] <= 0.3 + 1e-6
-    assert task.reward(state(0.16), SHAPED)[0] == pytest.approx(1.0)
+    assert task.reward(state(opening=0.0), SHAPED)[0] == pytest.approx(0.5)
+    # Thrown up, balanced on one finger, or hovered over: at most the shares for being near and for closing.
+    assert task.reward(state(0.3, touching=False), SHAPED)[0] <= 0.35 + 1e-6
+    assert task.reward(state(0.16, opening=0.0), SHAPED)[0] == pytest.approx(1.0)
+
+
+def test_closed_fingers_resting_on_top_earn_less_than_open_ones_and_far_less_than_a_grasp():
+    on_top = (0.0, 0.0, -0.032)
+    closed = task.reward(state(offset=on_top, opening=0.0), SHAPED)[0]
+    opened = task.reward(state(offset=on_top, opening=0.08, touching=False), SHAPED)[0]
+    around = task.reward(state(opening=0.08, touching=False), SHAPED)[0]
+    assert closed < opened < around < task.reward(state(opening=0.04), SHAPED)[0]
 
 
 def test_shaped_reward_grows_with_nearness_touch_and_height():
