@@ -104,16 +104,30 @@ def toy_family():
 
 
 @contextlib.contextmanager
-def compiled_once(folder):
-    """Programs that are compiled again and again, as each new learner does, come from `folder` from the second time."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: jax.config.values[name] for name in names}
-    for name, value in zip(names, (str(folder), 0.0), strict=True):
+def jax_settings(**settings):
+    """JAX's options set to these values as long as this lasts."""
+    before = {name: jax.config.values[name] for name in settings}
+    for name, value in settings.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()
     try:
         yield
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
-        compilation_cache.reset_cache()
+
+
+def compiled_quickly():
+    """Programs are optimised little: in tests, compiling costs more than running."""
+    return jax_settings(jax_disable_most_optimizations=True)
+
+
+@contextlib.contextmanager
+def compiled_once(folder):
+    """Programs that are compiled again and again, as each new learner does, come from `folder` from the second time."""
+    compilation_cache.reset_cache()
+    with (
+        compiled_quickly(),
+        jax_settings(jax_compilation_cache_dir=str(folder), jax_persistent_cache_min_compile_time_secs=0.0),
+    ):
+        yield
+    compilation_cache.reset_cache()

@@ -20,9 +20,16 @@ from tests.agents.conformance import (
     random_batch,
 )
 from tests.roles.parts import assert_same_bits, bits
+from tests.toys import compiled_quickly
 
 SMALL = NetworkConfig(width=16, depth=1)
 BASE = SACConfig(discount=0.7, critic=CriticConfig(bins=51, quantiles=25), actor_network=SMALL, critic_network=SMALL)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quickly():
+    with compiled_quickly():
+        yield
 
 
 def changed(config=BASE, **fields):

@@ -14,9 +14,15 @@ from robo_rl.roles.exchange import Chunk, Episode
 from robo_rl.roles.learner import Counts, Learner, init_state, require_finite, take_in, updates
 from robo_rl.specs import Experience, Transition
 from tests.roles.parts import assert_same_bits, bits, tiny
-from tests.toys import SPEC
+from tests.toys import SPEC, compiled_quickly
 
 BLOCK, BATCH, GROUP = 15, 8, 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quickly():
+    with compiled_quickly():
+        yield
 
 
 @pytest.fixture(scope="module")
