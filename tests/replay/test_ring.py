@@ -46,7 +46,8 @@ def held(state):
 @pytest.mark.parametrize("seed", range(5))
 def test_equals_a_deque_and_never_compiles_again(seed):
     rng = np.random.default_rng(seed)
-    state, model, number = ring.init(SPEC, CAPACITY), collections.deque(maxlen=CAPACITY), 0
+    state, model = ring.init(SPEC, CAPACITY), collections.deque(maxlen=CAPACITY)
+    number = 1  # 0 is what empty storage holds
     add(ring.init(SPEC, CAPACITY), numbered(1), np.int32(1))
     compiled = add._cache_size()
     for _ in range(30):
