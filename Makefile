@@ -23,13 +23,13 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff check robo_rl tests
-	$(BIN)/ruff format --check robo_rl tests
+	$(BIN)/ruff check robo_rl tests docs
+	$(BIN)/ruff format --check robo_rl tests docs
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/installed-dev
-	$(BIN)/ruff check --fix robo_rl tests
-	$(BIN)/ruff format robo_rl tests
+	$(BIN)/ruff check --fix robo_rl tests docs
+	$(BIN)/ruff format robo_rl tests docs
 
 doctor: $(VENV)/installed
 	$(BIN)/robo-rl doctor
