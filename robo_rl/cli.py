@@ -40,7 +40,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    sub = commands.add_parser("train", help="start, or resume if the run folder holds the same experiment", add_help=False)
+    sub = commands.add_parser(
+        "train", help="start, or resume if the run folder holds the same experiment", add_help=False
+    )
     sub.add_argument("config", nargs="?", metavar="CONFIG", help="a preset by name, or a YAML file")
     sub.add_argument("--run", metavar="DIR", help="run folder (default: runs/CONFIG)")
     sub.add_argument("-h", "--help", action="store_true", help="every field of CONFIG, with unit and default")

@@ -1,6 +1,6 @@
 """The typed schema that `configs/*.yaml` fill in and dotted flags override. Every field has a unit and a default."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import pydantic
 from pydantic import Field
@@ -15,113 +15,144 @@ class Section(pydantic.BaseModel):
 class EnvConfig(Section):
     """What is simulated."""
 
-    name: str = Field("grasp/cube", description="grasp/cube, suite/cheetah-run, manipulation/lift_brick_features, ...")
-    action_repeat: int = Field(
-        1, ge=1, le=50, description="Environment steps that one action is applied for; suite and manipulation only."
+    name: str = Field(
+        default="grasp/cube", description="grasp/cube, suite/cheetah-run, manipulation/lift_brick_features, ..."
     )
-    episode_steps: int | None = Field(None, ge=1, description="Time limit (control steps); none: the task's own.")
-    reward: Literal["shaped", "sparse"] = Field("shaped", description="Reward of the grasp tasks.")
-    step_penalty: float = Field(0.0, ge=0, description="Taken from the sparse grasp reward at every control step.")
-    family: Literal["train", "held_out"] = Field("train", description="Half of the objects it draws from.")
+    action_repeat: int = Field(
+        default=1,
+        ge=1,
+        le=50,
+        description="Environment steps that one action is applied for; suite and manipulation only.",
+    )
+    episode_steps: int | None = Field(
+        default=None, ge=1, description="Time limit (control steps); none: the task's own."
+    )
+    reward: Literal["shaped", "sparse"] = Field(default="shaped", description="Reward of the grasp tasks.")
+    step_penalty: float = Field(
+        default=0.0, ge=0, description="Taken from the sparse grasp reward at every control step."
+    )
+    family: Literal["train", "held_out"] = Field(default="train", description="Half of the objects it draws from.")
 
 
 class CriticConfig(Section):
     """The value heads, and how the critics of the ensemble become one target."""
 
-    loss: str = Field("hl_gauss", description="mse, huber, two_hot, c51, hl_gauss or quantile.")
-    ensemble: int = Field(2, ge=1, description="Critics trained side by side.")
-    combine: Literal["mean", "min"] = Field("mean", description="How the ensemble's next values become one target.")
-    bins: int = Field(101, ge=3, description="Bins (hl_gauss) or atoms (two_hot, c51) inside [-v_max, v_max].")
-    v_max: float = Field(5.0, gt=0, description="Rewards are scaled so that returns fit in [-v_max, v_max].")
-    padding_bins: int = Field(3, ge=0, description="Extra HL-Gauss bins at each end, so that the edge has no bias.")
-    sigma_to_width: float = Field(0.75, gt=0, description="HL-Gauss smoothing (bin widths).")
-    quantiles: int = Field(100, ge=1, description="Quantiles of the quantile head.")
-    huber_kappa: float = Field(1.0, gt=0, description="Huber threshold of huber and quantile (scaled return units).")
+    loss: str = Field(default="hl_gauss", description="mse, huber, two_hot, c51, hl_gauss or quantile.")
+    ensemble: int = Field(default=2, ge=1, description="Critics trained side by side.")
+    combine: Literal["mean", "min"] = Field(
+        default="mean", description="How the ensemble's next values become one target."
+    )
+    bins: int = Field(default=101, ge=3, description="Bins (hl_gauss) or atoms (two_hot, c51) inside [-v_max, v_max].")
+    v_max: float = Field(default=5.0, gt=0, description="Rewards are scaled so that returns fit in [-v_max, v_max].")
+    padding_bins: int = Field(
+        default=3, ge=0, description="Extra HL-Gauss bins at each end, so that the edge has no bias."
+    )
+    sigma_to_width: float = Field(default=0.75, gt=0, description="HL-Gauss smoothing (bin widths).")
+    quantiles: int = Field(default=100, ge=1, description="Quantiles of the quantile head.")
+    huber_kappa: float = Field(
+        default=1.0, gt=0, description="Huber threshold of huber and quantile (scaled return units)."
+    )
 
 
 class NetworkConfig(Section):
     """The trunk shared in shape, not in weights, by actor and critics."""
 
-    kind: Literal["mlp", "residual"] = Field("mlp", description="Plain MLP, or pre-norm residual blocks as in SimBa.")
-    width: int = Field(256, ge=1, description="Units per layer.")
-    depth: int = Field(2, ge=1, description="Layers of an mlp, blocks of a residual trunk.")
-    layer_norm: bool = Field(True, description="LayerNorm after each layer of an mlp; residual trunks always have it.")
+    kind: Literal["mlp", "residual"] = Field(
+        default="mlp", description="Plain MLP, or pre-norm residual blocks as in SimBa."
+    )
+    width: int = Field(default=256, ge=1, description="Units per layer.")
+    depth: int = Field(default=2, ge=1, description="Layers of an mlp, blocks of a residual trunk.")
+    layer_norm: bool = Field(
+        default=True, description="LayerNorm after each layer of an mlp; residual trunks always have it."
+    )
 
 
 class SACConfig(Section):
     """Soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905), with any value head."""
 
     kind: Literal["sac"] = "sac"
-    discount: float = Field(0.99, gt=0, lt=1, description="Discount per control step.")
-    n_step: int = Field(1, ge=1, le=20, description="Control steps per transition.")
+    discount: float = Field(default=0.99, gt=0, lt=1, description="Discount per control step.")
+    n_step: int = Field(default=1, ge=1, le=20, description="Control steps per transition.")
     critic: CriticConfig = CriticConfig()
     actor_network: NetworkConfig = NetworkConfig()
     critic_network: NetworkConfig = NetworkConfig()
-    learning_rate: float = Field(3e-4, gt=0, description="AdamW, actor and critics.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's decay of kernels, actor and critics.")
-    max_gradient_norm: float = Field(10.0, gt=0, description="Gradients are clipped to this global norm.")
-    target_rate: float = Field(0.005, gt=0, le=1, description="Share of the critics blended into their targets.")
-    initial_temperature: float = Field(0.01, gt=0, description="Weight of the entropy at the start.")
-    temperature_learning_rate: float = Field(3e-4, ge=0, description="Adam on the log temperature; 0 holds it.")
-    target_entropy_per_dimension: float = Field(-0.5, description="Target entropy (nats) per action dimension.")
-    entropy_in_target: bool = Field(True, description="Whether the critics' target holds the entropy bonus.")
-    normalize_observations: bool = Field(True, description="Running mean and deviation of every observation.")
-    scale_rewards: bool = Field(True, description="Divide rewards by the running return statistic.")
+    learning_rate: float = Field(default=3e-4, gt=0, description="AdamW, actor and critics.")
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decay of kernels, actor and critics.")
+    max_gradient_norm: float = Field(default=10.0, gt=0, description="Gradients are clipped to this global norm.")
+    target_rate: float = Field(
+        default=0.005, gt=0, le=1, description="Share of the critics blended into their targets."
+    )
+    initial_temperature: float = Field(default=0.01, gt=0, description="Weight of the entropy at the start.")
+    temperature_learning_rate: float = Field(default=3e-4, ge=0, description="Adam on the log temperature; 0 holds it.")
+    target_entropy_per_dimension: float = Field(default=-0.5, description="Target entropy (nats) per action dimension.")
+    entropy_in_target: bool = Field(default=True, description="Whether the critics' target holds the entropy bonus.")
+    normalize_observations: bool = Field(default=True, description="Running mean and deviation of every observation.")
+    scale_rewards: bool = Field(default=True, description="Divide rewards by the running return statistic.")
 
 
-AgentConfig = Annotated[SACConfig, Field()]
+AgentConfig = SACConfig
 
 
 class ReplayConfig(Section):
     """The ring buffer on the learner's devices."""
 
-    capacity: int = Field(200_000, ge=1, description="Transitions kept; the oldest is overwritten.")
+    capacity: int = Field(default=200_000, ge=1, description="Transitions kept; the oldest is overwritten.")
 
 
 class LearnerConfig(Section):
     """How fast the learner learns, and how far actors and learner may run apart."""
 
-    batch_size: int = Field(256, ge=1, description="Transitions per update.")
-    updates_per_env_step: float = Field(1.0, gt=0, description="Updates for each environment step after the warm-up.")
-    updates_per_dispatch: int = Field(32, ge=1, description="Updates in one device dispatch (lax.scan).")
-    warmup_env_steps: int = Field(1000, ge=1, description="Environment steps of random actions before any update.")
+    batch_size: int = Field(default=256, ge=1, description="Transitions per update.")
+    updates_per_env_step: float = Field(
+        default=1.0, gt=0, description="Updates for each environment step after the warm-up."
+    )
+    updates_per_dispatch: int = Field(default=32, ge=1, description="Updates in one device dispatch (lax.scan).")
+    warmup_env_steps: int = Field(
+        default=1000, ge=1, description="Environment steps of random actions before any update."
+    )
     max_lead_env_steps: int | None = Field(
-        256, ge=1, description="Environment steps the actors may run ahead of the updates; none: no limit."
+        default=256, ge=1, description="Environment steps the actors may run ahead of the updates; none: no limit."
     )
 
 
 class ActorConfig(Section):
     """Who collects experience."""
 
-    processes: int = Field(1, ge=1, le=4096, description="Actor processes (local runtime).")
-    envs: int = Field(16, ge=1, description="Simulations per actor, stepped together.")
-    chunk_steps: int = Field(4, ge=1, description="Control steps of all simulations in one exchange.")
-    max_restarts: int = Field(5, ge=0, description="Restarts of one actor before the run stops with its error.")
+    processes: int = Field(default=1, ge=1, le=4096, description="Actor processes (local runtime).")
+    envs: int = Field(default=16, ge=1, description="Simulations per actor, stepped together.")
+    chunk_steps: int = Field(default=4, ge=1, description="Control steps of all simulations in one exchange.")
+    max_restarts: int = Field(default=5, ge=0, description="Restarts of one actor before the run stops with its error.")
 
 
 class CheckpointConfig(Section):
     """What is written, and how often (environment steps). A final whole checkpoint is always written."""
 
-    policy_every: int = Field(5_000, ge=1, description="Environment steps between checkpoints; each is evaluated.")
-    run_every: int = Field(
-        50_000, ge=1, description="Environment steps between whole checkpoints, which hold the replay and can resume."
+    policy_every: int = Field(
+        default=5_000, ge=1, description="Environment steps between checkpoints; each is evaluated."
     )
-    keep_newest: int = Field(5, ge=1, description="Newest checkpoints kept.")
-    keep_best: int = Field(1, ge=0, description="Best evaluated checkpoints kept besides.")
+    run_every: int = Field(
+        default=50_000,
+        ge=1,
+        description="Environment steps between whole checkpoints, which hold the replay and can resume.",
+    )
+    keep_newest: int = Field(default=5, ge=1, description="Newest checkpoints kept.")
+    keep_best: int = Field(default=1, ge=0, description="Best evaluated checkpoints kept besides.")
 
 
 class EvaluationConfig(Section):
     """How a checkpoint is judged: the same list of episode seeds each time, greedy actions."""
 
-    enabled: bool = Field(True, description="Whether an evaluator judges every committed checkpoint.")
-    episodes: int = Field(20, ge=1, description="Episodes per checkpoint.")
-    final_episodes: int = Field(200, ge=1, description="Episodes for the last checkpoint of a run.")
-    first_seed: int = Field(0, ge=0, lt=2**29, description="Episode seeds are first_seed, first_seed + 1, ...")
-    envs: int = Field(20, ge=1, description="Simulations stepped together.")
+    enabled: bool = Field(default=True, description="Whether an evaluator judges every committed checkpoint.")
+    episodes: int = Field(default=20, ge=1, description="Episodes per checkpoint.")
+    final_episodes: int = Field(default=200, ge=1, description="Episodes for the last checkpoint of a run.")
+    first_seed: int = Field(default=0, ge=0, lt=2**29, description="Episode seeds are first_seed, first_seed + 1, ...")
+    envs: int = Field(default=20, ge=1, description="Simulations stepped together.")
     family: Literal["train", "held_out"] = Field(
-        "held_out", description="Half of the objects grasp/objects draws from."
+        default="held_out", description="Half of the objects grasp/objects draws from."
     )
-    video: bool = Field(False, description="Whether each evaluation writes videos/STEP.mp4 of its first episode.")
+    video: bool = Field(
+        default=False, description="Whether each evaluation writes videos/STEP.mp4 of its first episode."
+    )
 
 
 class Config(Section):
@@ -134,7 +165,7 @@ class Config(Section):
     actor: ActorConfig = ActorConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    runtime: Literal["local", "inline"] = Field("local", description="Processes, or one repeatable thread.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Root of every random number of the run.")
-    env_steps: int = Field(100_000, ge=1, description="Total budget of environment steps.")
-    log_every: int = Field(1_000, ge=1, description="Environment steps between rows of metrics.jsonl.")
+    runtime: Literal["local", "inline"] = Field(default="local", description="Processes, or one repeatable thread.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Root of every random number of the run.")
+    env_steps: int = Field(default=100_000, ge=1, description="Total budget of environment steps.")
+    log_every: int = Field(default=1_000, ge=1, description="Environment steps between rows of metrics.jsonl.")

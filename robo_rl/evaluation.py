@@ -28,9 +28,7 @@ def locate(path: Path) -> tuple[Path, int]:
     return path / "checkpoints", steps[-1]
 
 
-def evaluate_checkpoint(
-    path: Path, episodes: int | None, first_seed: int | None, video: Path | None
-) -> dict[str, Any]:
+def evaluate_checkpoint(path: Path, episodes: int | None, first_seed: int | None, video: Path | None) -> dict[str, Any]:
     """The record of an evaluation (see `roles.evaluator.evaluation`); None means what the checkpoint's config says.
 
     Raises:

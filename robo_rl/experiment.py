@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import jax
+
 from robo_rl import envs, seeds
 from robo_rl.agents.agent import Agent
 from robo_rl.agents.sac import make_sac
@@ -12,6 +14,7 @@ from robo_rl.envs.interface import BatchedEnvironment
 from robo_rl.errors import ConfigError
 from robo_rl.replay.rate_limiter import RateLimiter
 from robo_rl.roles.actor import Actor, exploring
+from robo_rl.roles.devices import along_batch, learner_mesh, place
 from robo_rl.roles.learner import Counts, Learner, LearnerState, init_state
 from robo_rl.specs import EnvSpec
 
@@ -47,12 +50,14 @@ class Experiment:
         )
 
     def initial_state(self) -> LearnerState:
-        """A fresh agent and an empty replay, on the learner's device."""
+        """A fresh agent and an empty replay, on the learner's devices."""
         seed = seeds.child(self.config.seed, "learner")
-        return init_state(self.agent, self.spec, self.config.replay.capacity, seed)
+        state = init_state(self.agent, self.spec, self.config.replay.capacity, seed)
+        return place(state, learner_mesh(), self.config.learner.batch_size)
 
     def learner(self, state: LearnerState, counts: Counts) -> Learner:
         """A learner that goes on from `state` and `counts`."""
+        mesh = learner_mesh()
         return Learner(
             self.agent,
             state,
@@ -60,6 +65,7 @@ class Experiment:
             batch_size=self.config.learner.batch_size,
             block=block_size(self.config),
             counts=counts,
+            batch_sharding=None if mesh is None else along_batch(mesh),
         )
 
     def evaluation_seeds(self, episodes: int) -> list[int]:
@@ -91,6 +97,8 @@ def check(config: Config) -> EnvSpec:
         ConfigError: names the field, its value, and what is allowed.
         UserError: the environment needs something this machine lacks.
     """
+    # Full float32 products: a GPU's default cuts them to TF32, and results would differ from a CPU's.
+    jax.config.update("jax_default_matmul_precision", "highest")
     make_head(config.agent.critic)
     if config.replay.capacity < block_size(config):
         raise ConfigError(

@@ -72,8 +72,7 @@ def parse(preset: str, flags: Sequence[str]) -> Config:
         prog=f"robo-rl train {preset}",
         description=f"Fields of {preset}, with their defaults there.",
     )
-    # tyro does not run pydantic's range checks on nested sections that it rebuilds.
-    return validate(config.model_dump(), "flags")
+    return config
 
 
 def _explain(entry: Any) -> str:

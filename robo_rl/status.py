@@ -22,7 +22,9 @@ def print_status(folder: Path, console: Console | None = None) -> int:
     said = run.status() or {}
     table = Table.grid(padding=(0, 2))
     is_running = run.is_running()
-    state = said.get("state", "never started") if is_running or said.get("state") in ("finished", "failed") else "stopped"
+    state = (
+        said.get("state", "never started") if is_running or said.get("state") in ("finished", "failed") else "stopped"
+    )
     table.add_row("state", f"{state} (process {said['pid']})" if is_running and "pid" in said else state)
     rows = read_rows(run.metrics_file) if run.metrics_file.exists() else []
     if rows:
@@ -41,7 +43,11 @@ def print_status(folder: Path, console: Console | None = None) -> int:
     table.add_row("resumes from", ", ".join(map(str, restorable_steps(run.checkpoints)[-1:])) or "the start")
     for step, record in list(run.evaluation_records().items())[-5:]:
         success = record["success"]
-        rate = "" if success is None else f"success {success['rate']:.1%} [{success['low']:.1%}, {success['high']:.1%}], "
-        table.add_row(f"evaluation {step}", f"{rate}return {record['return']['mean']:.1f} ({len(record['episodes'])} episodes)")
+        rate = (
+            "" if success is None else f"success {success['rate']:.1%} [{success['low']:.1%}, {success['high']:.1%}], "
+        )
+        table.add_row(
+            f"evaluation {step}", f"{rate}return {record['return']['mean']:.1f} ({len(record['episodes'])} episodes)"
+        )
     (console or Console()).print(table)
     return 0

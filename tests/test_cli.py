@@ -106,13 +106,15 @@ def test_help_shows_every_field_with_its_default(capsys):
 def test_an_unwritable_run_folder_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     message = refused(capsys, "train", preset(tmp_path), "--run", tmp_path / "file" / "run")
-    assert "cannot be written" in message and "--run" in message
+    assert "cannot be written" in message
+    assert "--run" in message
 
 
 def test_evaluate_judges_the_newest_checkpoint_and_writes_the_record(trained, tmp_path):
     done = robo_rl("evaluate", trained, "--episodes", 3, "--episode-seed", 7, "--json", tmp_path / "record.json")
     assert done.returncode == 0, done.stderr
-    assert "grasp/cube, checkpoint 400: success" in done.stdout and "3 episodes" in done.stdout
+    assert "grasp/cube, checkpoint 400: success" in done.stdout
+    assert "3 episodes" in done.stdout
     record = json.loads((tmp_path / "record.json").read_text())
     assert [episode["seed"] for episode in record["episodes"]] == [7, 8, 9]
     again = robo_rl("evaluate", trained / "checkpoints" / "400", "--episodes", 3, "--episode-seed", 7)
@@ -130,7 +132,8 @@ def test_evaluate_by_hand_agrees_with_the_evaluator_of_the_run(trained, tmp_path
 def test_evaluate_refuses_what_is_no_checkpoint(tmp_path, trained, capsys):
     assert "no committed checkpoint" in refused(capsys, "evaluate", tmp_path)
     message = refused(capsys, "evaluate", trained / "checkpoints" / "3")
-    assert "no committed step 3" in message and "400" in message
+    assert "no committed step 3" in message
+    assert "400" in message
     assert "--episodes is 0" in refused(capsys, "evaluate", trained, "--episodes", 0)
 
 
@@ -138,7 +141,8 @@ def test_a_missing_renderer_is_said_before_anything_is_evaluated(trained, tmp_pa
     monkeypatch.setattr(render, "usable_gl_backend", lambda: None)
     monkeypatch.setattr(render, "probe_gl_backend", lambda name: render.GlProbe(name, False, f"no lib{name}"))
     message = refused(capsys, "evaluate", trained, "--video", tmp_path / "v.mp4")
-    assert "no libegl" in message and "apt-get install" in message
+    assert "no libegl" in message
+    assert "apt-get install" in message
     assert not (tmp_path / "v.mp4").exists()
 
 

@@ -16,10 +16,7 @@ class MLP(nnx.Module):
         """Layers of `width` units on `inputs` features."""
         sizes = [inputs, *[width] * depth]
         self.layers = nnx.List(
-            [
-                nnx.Linear(i, o, kernel_init=orthogonal(2**0.5), rngs=rngs)
-                for i, o in itertools.pairwise(sizes)
-            ]
+            [nnx.Linear(i, o, kernel_init=orthogonal(2**0.5), rngs=rngs) for i, o in itertools.pairwise(sizes)]
         )
         self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(depth)] if layer_norm else [])
 

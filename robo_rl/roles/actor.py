@@ -103,8 +103,15 @@ class Actor:
     def _finish(self, step: BatchStep) -> list[Episode]:
         """Note the episodes that ended with this step, and start new ones in their place."""
         ended = np.flatnonzero(step.last)
+        knows = self._env.spec.has_success
         episodes = [
-            Episode(int(self._seeds[i]), kind, float(self._returns[i]), int(self._age[i]), bool(step.success[i]))
+            Episode(
+                seed=int(self._seeds[i]),
+                kind=kind,
+                episode_return=float(self._returns[i]),
+                length=int(self._age[i]),
+                success=bool(step.success[i]) if knows else None,
+            )
             for i, kind in zip(ended, self._env.kinds(ended.tolist()), strict=True)
         ]
         assert self._observation is not None

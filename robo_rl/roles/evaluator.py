@@ -59,12 +59,12 @@ def run_episodes(
         for index, kind in zip(ended.tolist(), env.kinds(ended.tolist()), strict=True):
             episode = running[index]
             if episode is not None:
-                success = bool(step.success[index])
+                success = bool(step.success[index]) if env.spec.has_success else None
                 results[episode] = Episode(
                     episode_seeds[episode], kind, float(returns[index]), int(lengths[index]), success
                 )
-            running[index] = next(waiting, None)
-            seed_of[index] = episode_seeds[-1] if running[index] is None else episode_seeds[running[index]]
+            following = running[index] = next(waiting, None)
+            seed_of[index] = episode_seeds[-1] if following is None else episode_seeds[following]
         if len(ended) and len(results) < len(episode_seeds):
             returns[ended], lengths[ended] = 0, 0
             fresh = env.reset(ended.tolist(), [seed_of[index] for index in ended])
@@ -107,7 +107,7 @@ def evaluation(env: BatchedEnvironment, checkpoint: int | str, episodes: Sequenc
     low, high = bootstrap_mean_interval(returns)
     success = None
     if env.spec.has_success:
-        successes = sum(episode.success for episode in episodes)
+        successes = sum(bool(episode.success) for episode in episodes)
         success_low, success_high = wilson_interval(successes, len(episodes))
         success = {"rate": successes / len(episodes), "low": success_low, "high": success_high}
     return {
@@ -129,7 +129,7 @@ def success_by_kind(episodes: Sequence[Episode]) -> dict[str, list[int]]:
     if len(kinds) < 2:
         return {}
     return {
-        kind: [sum(e.success for e in episodes if e.kind == kind), sum(e.kind == kind for e in episodes)]
+        kind: [sum(bool(e.success) for e in episodes if e.kind == kind), sum(e.kind == kind for e in episodes)]
         for kind in kinds
     }
 

@@ -10,13 +10,14 @@ class Episode(NamedTuple):
     """A finished episode: its seed, what kind it was (an object's shape, say), and how it went.
 
     episode_return: undiscounted, environment units    length: control steps
+    success: None for tasks without that notion
     """
 
     seed: int
     kind: str
     episode_return: float
     length: int
-    success: bool
+    success: bool | None
 
 
 class Chunk(NamedTuple):

@@ -14,7 +14,7 @@ Report = Callable[[str, Any], None]
 
 
 class Journal:
-    """Writes rows every `log_every`, policies every `policy_every` and whole runs every `run_every` environment steps."""
+    """Writes rows every `log_every`, policies every `policy_every`, whole runs every `run_every` environment steps."""
 
     def __init__(
         self,
@@ -32,6 +32,8 @@ class Journal:
         start = learner.counts
         self._logged, self._logged_updates, self._logged_seconds = start.env_steps, start.updates, learner.seconds()
         self._saved_policy = self._saved_run = start.env_steps
+        # A run that has any checkpoint can be resumed: the first is whole, whatever its turn.
+        self._has_whole = start.env_steps > 0
 
     def tick(self, actor_state: Callable[[], Any]) -> int | None:
         """Write what is due; the step of a checkpoint, if one was started. `actor_state` goes into a whole one.
@@ -43,11 +45,10 @@ class Journal:
         env_steps = self._learner.counts.env_steps
         if _due(env_steps, self._logged, self._log_every):
             self.log()
-        if _due(env_steps, self._saved_run, self._every.run_every):
-            return self._save(actor_state())
-        if _due(env_steps, self._saved_policy, self._every.policy_every):
-            return self._save(None)
-        return None
+        whole = _due(env_steps, self._saved_run, self._every.run_every)
+        if not whole and not _due(env_steps, self._saved_policy, self._every.policy_every):
+            return None
+        return self._save(actor_state() if whole or not self._has_whole else None)
 
     def log(self) -> None:
         """Write a row now."""
@@ -61,7 +62,7 @@ class Journal:
         self._report("row", row)
 
     def can_finish(self) -> bool:
-        """Whether a whole checkpoint can be written now: not while this very step already has one of the policy only."""
+        """Whether a whole checkpoint can be written now: not while this very step has one of the policy only."""
         return self._saved_run == self._saved_policy or self._learner.counts.env_steps > self._saved_policy
 
     def finish(self, actor_state: Any) -> None:
@@ -81,7 +82,7 @@ class Journal:
         self._checkpoints.save(step, learner.policy(), run, {**self._meta, "counts": counts})
         self._saved_policy = step
         if run is not None:
-            self._saved_run = step
+            self._saved_run, self._has_whole = step, True
         self._report("checkpoint", step)
         return step
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 
 from robo_rl.agents.agent import Agent, AgentState, Metrics, Policy
 from robo_rl.errors import DivergedError
@@ -30,7 +31,10 @@ class LearnerState(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Everything counted, saved with the run. `last_sequence` maps actor -> (incarnation, sequence) of its last chunk."""
+    """Everything counted, saved with the run.
+
+    last_sequence: actor -> (incarnation, sequence) of its last chunk
+    """
 
     env_steps: int = 0
     updates: int = 0
@@ -67,16 +71,21 @@ def take_in(agent: Agent, state: LearnerState, experience: Experience, count: Ar
     )
 
 
-def updates(agent: Agent, batch_size: int, number: int, state: LearnerState) -> tuple[LearnerState, Metrics]:
+def updates(
+    agent: Agent, batch_size: int, number: int, state: LearnerState, batch_sharding: Sharding | None = None
+) -> tuple[LearnerState, Metrics]:
     """`number` updates, each on a fresh batch, as one scan: one dispatch, nothing crosses between host and device.
 
-    Metrics are means over the updates, apart from minima and maxima (`*_min`, `*_max`).
+    Metrics are means over the updates, apart from minima and maxima (`*_min`, `*_max`). `batch_sharding` cuts each
+    batch along the learner's devices.
     """
 
     def one(carry: tuple[AgentState, Array], _: None) -> tuple[tuple[AgentState, Array], Metrics]:
         agent_state, key = carry
         key, key_batch, key_update = jax.random.split(key, 3)
         batch = ring.sample(state.replay, key_batch, batch_size)
+        if batch_sharding is not None:
+            batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
         agent_state, metrics = agent.update(agent_state, batch, key_update)
         return (agent_state, key), metrics
 
@@ -92,14 +101,28 @@ class Learner:
     """The state on the device, the counters beside it, and the two compiled programs that change them."""
 
     def __init__(
-        self, agent: Agent, state: LearnerState, limiter: RateLimiter, *, batch_size: int, block: int, counts: Counts
+        self,
+        agent: Agent,
+        state: LearnerState,
+        limiter: RateLimiter,
+        *,
+        batch_size: int,
+        block: int,
+        counts: Counts,
+        batch_sharding: Sharding | None = None,
     ) -> None:
-        """A learner that takes chunks of at most `block` transitions."""
+        """A learner that takes chunks of at most `block` transitions; the state stays on the devices where it is."""
         self.state, self.counts = state, counts
         self._agent, self._limiter, self._block = agent, limiter, block
         number = limiter.updates_per_dispatch
-        self._take_in = jax.jit(lambda s, e, count: take_in(agent, s, e, count), donate_argnums=0)
-        self._updates = jax.jit(lambda s: updates(agent, batch_size, number, s), donate_argnums=0)
+        # On a mesh the results are told to stay where they were, lest XLA moves them and the next call compiles anew.
+        here = None if batch_sharding is None else jax.tree.map(lambda leaf: leaf.sharding, state)
+        stay: dict[str, Any] = {} if here is None else {"out_shardings": here}
+        stay_updated: dict[str, Any] = {} if here is None else {"out_shardings": (here, None)}
+        self._take_in = jax.jit(lambda s, e, count: take_in(agent, s, e, count), donate_argnums=0, **stay)
+        self._updates = jax.jit(
+            lambda s: updates(agent, batch_size, number, s, batch_sharding), donate_argnums=0, **stay_updated
+        )
         self._metrics: Metrics = {}
         self._episodes: list[Episode] = []
         self._published: tuple[int, Policy | None] = (0, None)
@@ -173,7 +196,9 @@ class Learner:
         if episodes:
             row["return"] = float(np.mean([episode.episode_return for episode in episodes]))
             row["episode_length"] = float(np.mean([episode.length for episode in episodes]))
-            row["success"] = float(np.mean([episode.success for episode in episodes]))
+            judged = [episode.success for episode in episodes if episode.success is not None]
+            if judged:
+                row["success"] = float(np.mean(judged))
         return row | metrics
 
     def require_finite_state(self) -> None:

@@ -27,7 +27,9 @@ EXPERIENCE_DEADLINE_SECONDS = 300.0
 HEARTBEAT_SECONDS = 1.0
 
 
-def learner_main(report: Connection, config: Config, folder: Path, resume_step: int | None, door: socket.socket) -> None:
+def learner_main(
+    report: Connection, config: Config, folder: Path, resume_step: int | None, door: socket.socket
+) -> None:
     """Learn from whatever the actors send until the budget is used or the parent (or SIGTERM) says stop.
 
     Raises:

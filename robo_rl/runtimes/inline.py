@@ -55,9 +55,7 @@ def start(experiment: Experiment, run: RunFolder, resume_step: int | None) -> tu
     return learner, actor
 
 
-def make_evaluate(
-    experiment: Experiment, run: RunFolder, learner: Learner, report: Report
-) -> Callable[[int], None]:
+def make_evaluate(experiment: Experiment, run: RunFolder, learner: Learner, report: Report) -> Callable[[int], None]:
     """A function that judges the learner's policy on so many episodes and writes the result; nothing if disabled."""
     if not experiment.config.evaluation.enabled:
         return lambda episodes: None

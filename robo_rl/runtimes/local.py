@@ -101,7 +101,9 @@ class Family:
         self._evaluator: Child | None = None
         # Incarnations of a resumed run come after all of its past: time only grows.
         self._incarnation = int(time.time())
-        self._restarts = {name: Restarts(config.actor.max_restarts) for name in [*range(config.actor.processes), "evaluator"]}
+        self._restarts = {
+            name: Restarts(config.actor.max_restarts) for name in [*range(config.actor.processes), "evaluator"]
+        }
         self._failures: dict[int | str, str] = {}
         self._final: int | None = None
         self._alive: dict[str, Any] = {}

@@ -84,7 +84,8 @@ def test_rows_are_written_when_due_and_carry_rates(desk):
 
 def test_checkpoints_are_written_when_due_and_whole_ones_at_their_own_cadence(desk):
     assert desk.pass_by(10, 21, 33, 45, 52, 59, 61, 99, 101) == [None, 21, None, 45, 52, None, 61, 99, 101]
-    assert desk.saved() == [(21, False), (45, False), (52, True), (61, False), (99, False), (101, True)]
+    # The first is whole out of turn, so that a run with any checkpoint can be resumed.
+    assert desk.saved() == [(21, True), (45, False), (52, True), (61, False), (99, False), (101, True)]
     _, policy, run, meta = desk.checkpoints[2]
     assert (policy, run) == ("the policy", {"learner": "the state", "actor": "the actor"})
     assert meta["spec"] == 1
@@ -123,8 +124,10 @@ def test_the_end_writes_nothing_twice(desk):
 def test_a_step_that_has_a_checkpoint_of_the_policy_cannot_be_the_end(desk):
     assert desk.journal.can_finish()
     desk.pass_by(21)
+    assert desk.journal.can_finish(), "the first is whole"
+    desk.pass_by(42)
     assert not desk.journal.can_finish(), "steps are committed once; this one lacks what a resume needs"
-    desk.pass_by(24)
+    desk.pass_by(44)
     assert desk.journal.can_finish()
     desk.pass_by(50)
     assert desk.journal.can_finish()

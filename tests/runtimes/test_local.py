@@ -24,7 +24,8 @@ def test_a_whole_run_of_the_grasp_task_leaves_a_complete_run_folder(tmp_path):
         assert local.end(120) == 0, local.said()
         run = local.run
         steps = committed_steps(run.checkpoints)
-        assert len(steps) == 2 and steps[-1] >= 600
+        assert len(steps) == 2
+        assert steps[-1] >= 600
         assert restorable_steps(run.checkpoints) == [steps[-1]]
         assert load_meta(run.checkpoints, steps[0])["spec"]["name"] == "grasp/cube"
         rows = local.rows()
@@ -92,7 +93,8 @@ def test_a_killed_parent_takes_its_children_with_it(tmp_path):
     with LocalRun(tmp_path) as local:
         local.wait_until_trained()
         family = local.family()
-        assert len(family) == 4 and all(map(is_alive, family))
+        assert len(family) == 4
+        assert all(map(is_alive, family))
         kill(local.process.pid)
         assert not wait_until_gone(family[1:], 15)
 
@@ -141,7 +143,8 @@ def test_a_reward_that_is_no_number_stops_the_run_and_the_last_good_checkpoint_s
         assert local.end(90) == 1
         assert "training diverged" in local.said()
         steps = restorable_steps(local.run.checkpoints)
-        assert steps and steps[-1] <= 310
+        assert steps
+        assert steps[-1] <= 310
         assert load_meta(local.run.checkpoints, steps[-1])["counts"]["env_steps"] == steps[-1]
 
 
