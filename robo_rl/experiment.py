@@ -19,6 +19,10 @@ from robo_rl.roles.learner import Counts, Learner, LearnerState, init_state
 from robo_rl.specs import EnvSpec
 
 
+AGENTS = {"sac": make_sac}
+"""`agent.kind` -> what makes it. A new agent is its file, its test, a preset, its section in the config, one entry."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """The parts, made from a config that was checked."""
@@ -119,5 +123,5 @@ def check(config: Config) -> EnvSpec:
 def build(config: Config) -> Experiment:
     """The parts of a run; raises what `check` raises."""
     spec = check(config)
-    agent = make_sac(config.agent, spec, make_head(config.agent.critic))
+    agent = AGENTS[config.agent.kind](config.agent, spec, make_head(config.agent.critic))
     return Experiment(config, spec, agent)

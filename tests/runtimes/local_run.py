@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -45,7 +46,9 @@ def config_file(folder: Path, **changes) -> Path:
 class LocalRun:
     """A training process and its children; killed, with all of them, when the block ends."""
 
-    def __init__(self, folder: Path, *flags: str, **changes) -> None:
+    def __init__(self, folder: Path, *flags: str, most_file_bytes: int | None = None, **changes) -> None:
+        # A limit on the size of a file fails writes as a full disk does, in this process tree alone.
+        self.most_file_bytes = most_file_bytes
         self.run = RunFolder(folder / "run")
         self.command = [
             *(sys.executable, "-m", "robo_rl", "train", str(config_file(folder, **changes))),
@@ -57,9 +60,18 @@ class LocalRun:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FAULTY), os.getcwd()])}
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                self.command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                self.command,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=self._limit,
             )
         return self
+
+    def _limit(self):
+        if self.most_file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.most_file_bytes, self.most_file_bytes))
 
     def __exit__(self, *error):
         if self.process.poll() is None:

@@ -154,3 +154,18 @@ def test_two_jobs_on_one_folder_are_refused(tmp_path):
         with LocalRun(tmp_path) as second:
             assert second.end(60) == 2
             assert f"is being trained by process {local.process.pid}" in second.said()
+
+
+def test_a_full_disk_ends_the_run_loudly_and_costs_no_earlier_checkpoint(tmp_path):
+    with LocalRun(tmp_path, env_steps=1500, checkpoint={"policy_every": 500}) as local:
+        assert local.end(90) == 0, local.said()
+        before = restorable_steps(local.run.checkpoints)
+    # The same run, with a longer budget and room for small files only.
+    with LocalRun(tmp_path, env_steps=100_000, most_file_bytes=3000) as local:
+        assert local.end(90) in (1, 2)
+        said = local.said()
+        assert "File too large" in said or "No space" in said or "failed" in said
+        assert "the run failed" in said or "cannot be written" in said
+        assert restorable_steps(local.run.checkpoints) == before
+        assert not local.leftovers()
+        assert not wait_until_gone(local.family(), 5)
