@@ -18,7 +18,6 @@ from robo_rl.roles.devices import along_batch, learner_mesh, place
 from robo_rl.roles.learner import Counts, Learner, LearnerState, init_state
 from robo_rl.specs import EnvSpec
 
-
 AGENTS = {"sac": make_sac}
 """`agent.kind` -> what makes it. A new agent is its file, its test, a preset, its section in the config, one entry."""
 

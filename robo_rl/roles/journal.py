@@ -13,6 +13,10 @@ Report = Callable[[str, Any], None]
 """("row", metrics), ("checkpoint", step) or ("note", text): what a person may want to see."""
 
 
+CLIPPED_WARNING = 0.01
+"""Share of clipped targets above which a person is told, once per run."""
+
+
 class Journal:
     """Writes rows every `log_every`, policies every `policy_every`, whole runs every `run_every` environment steps."""
 
@@ -28,7 +32,7 @@ class Journal:
         """A journal that goes on from the learner's counts; `meta` goes into every checkpoint."""
         self._learner, self._metrics, self._checkpoints, self._meta = learner, metrics, checkpoints, meta
         self._log_every, self._every = config.log_every, config.checkpoint
-        self._report = report
+        self._report, self._warned = report, False
         start = learner.counts
         self._logged, self._logged_updates, self._logged_seconds = start.env_steps, start.updates, learner.seconds()
         self._saved_policy = self._saved_run = start.env_steps
@@ -60,6 +64,14 @@ class Journal:
         self._logged, self._logged_updates = int(row["env_steps"]), int(row["updates"])
         self._logged_seconds = row["seconds"]
         self._report("row", row)
+        if not self._warned and row.get("clipped_fraction", 0) > CLIPPED_WARNING:
+            self._warned = True
+            self._report(
+                "note",
+                f"{row['clipped_fraction']:.1%} of the critics' targets lie outside the support and are clipped (see "
+                "clipped_fraction): values are biased. Raise agent.critic.v_max with agent.critic.bins, or lower "
+                "agent.initial_temperature.",
+            )
 
     def can_finish(self) -> bool:
         """Whether a whole checkpoint can be written now: not while this very step has one of the policy only."""

@@ -43,21 +43,22 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
         RunFailedError: the learner died, or a child failed more often than it may; its traceback is in the message.
     """
     spec = check(config)
-    evaluator_gl = require_gl_backend() if config.evaluation.enabled and config.evaluation.video else "disabled"
+    films = config.evaluation.enabled and config.evaluation.video
+    evaluator_gl = require_gl_backend() if films else state_only_gl()
     with run.lock():
         resume_step = run.begin(config, spec)
-        family = Family(config, run, report, resume_step, evaluator_gl)
+        supervisor = Supervisor(config, run, report, resume_step, evaluator_gl)
         try:
-            family.start()
-            final = family.learn(stop)
+            supervisor.start()
+            final = supervisor.learn(stop)
             if config.evaluation.enabled and not stop():
-                family.finish_evaluations(final, stop)
-            family.write_status("stopped" if stop() else "finished")
+                supervisor.finish_evaluations(final, stop)
+            supervisor.write_status("stopped" if stop() else "finished")
         except BaseException:
-            family.write_status("failed")
+            supervisor.write_status("failed")
             raise
         finally:
-            family.kill()
+            supervisor.kill()
             remove_unfinished(run.checkpoints)
 
 
@@ -88,7 +89,7 @@ class Restarts:
         self._born, self.due = time.monotonic(), None
 
 
-class Family:
+class Supervisor:
     """The children of one run."""
 
     def __init__(self, config: Config, run: RunFolder, report: Report, resume_step: int | None, evaluator_gl: str):
@@ -112,7 +113,7 @@ class Family:
     def start(self) -> None:
         """Start every child."""
         learner_args = (self._config, self._run.path, self._resume_step, self._learners_door)
-        self._learner = Child("learner", learner_main, learner_args, {"MUJOCO_GL": "disabled"})
+        self._learner = Child("learner", learner_main, learner_args, {"MUJOCO_GL": state_only_gl()})
         self._learners_door.close()
         for actor in range(self._config.actor.processes):
             self._start_actor(actor)
@@ -182,7 +183,8 @@ class Family:
         learners_end, actors_end = SPAWN.Pipe()
         self._incarnation += 1
         args = (self._config, actors_end, actor, self._incarnation)
-        self._actors[actor] = Child(f"actor {actor}", actor_main, args, ACTOR_ENVIRONMENT)
+        environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": state_only_gl()}
+        self._actors[actor] = Child(f"actor {actor}", actor_main, args, environment)
         actors_end.close()
         pass_through(self._door, learners_end, actor)
         learners_end.close()
@@ -273,6 +275,11 @@ class Family:
             return False
         child.kill()
         return True
+
+
+def state_only_gl() -> str:
+    """`MUJOCO_GL` of the children: the user's choice, for tasks whose observations are images; else no OpenGL."""
+    return os.environ.get("MUJOCO_GL", "disabled")
 
 
 def _ending(child: Child) -> str:

@@ -14,6 +14,7 @@ class CountingLearner:
 
     def __init__(self, env_steps=0):
         self.counts, self.finite, self.now = Counts(env_steps=env_steps), True, 0.0
+        self.clipped_fraction = 0.0
 
     def go_on(self, env_steps):
         self.now += 0.5
@@ -23,7 +24,12 @@ class CountingLearner:
         return self.now
 
     def row(self):
-        return {"env_steps": self.counts.env_steps, "updates": self.counts.updates, "seconds": self.now}
+        return {
+            "env_steps": self.counts.env_steps,
+            "updates": self.counts.updates,
+            "seconds": self.now,
+            "clipped_fraction": self.clipped_fraction,
+        }
 
     def policy(self):
         return "the policy"
@@ -140,3 +146,11 @@ def test_nothing_is_saved_that_is_not_finite(desk):
     with pytest.raises(DivergedError):
         desk.journal.finish("the actor")
     assert desk.saved() == []
+
+
+def test_clipped_targets_are_told_once(desk):
+    desk.learner.clipped_fraction = 0.2
+    desk.pass_by(12, 24)
+    notes = [what for kind, what in desk.said if kind == "note"]
+    assert len(notes) == 1
+    assert "20.0%" in notes[0]
