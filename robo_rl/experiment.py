@@ -113,6 +113,7 @@ def check(config: Config) -> EnvSpec:
             f"learner.warmup_env_steps is {config.learner.warmup_env_steps} and env_steps is {config.env_steps}: "
             "nothing would be learned. Lower the first or raise the second."
         )
+    # Made once here, so that a wrong name or a missing renderer is said before any process starts.
     environment = envs.make(config.env, config.seed)
     spec = environment.spec
     environment.close()

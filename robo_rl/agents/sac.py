@@ -81,10 +81,12 @@ class SAC:
         scale = self.reward_scale(state)
 
         next_action, next_log_prob = sample_action(self.actor.apply(state.actor, next_x), key)
+        # Only rewards are divided: the temperature, and with it the bonus, lives in scaled units already.
         bonus = -jnp.exp(state.log_temperature) * next_log_prob * self.config.entropy_in_target
         next_outputs = self.combined(state.target_critics, next_x, next_action)
         target = jax.vmap(self.head.target)(batch.reward / scale, batch.discount, next_outputs, bonus)
 
+        # Every member learns from the same target, so that the ensemble differs by its first weights alone.
         outputs = self.critic.apply(critics, x, batch.action)
         losses = jax.vmap(jax.vmap(self.head.loss), in_axes=(0, None))(outputs, target)
         q = jax.vmap(jax.vmap(self.head.value))(outputs) * scale
@@ -113,6 +115,7 @@ class SAC:
         targets = optax.incremental_update(critics, state.target_critics, self.config.target_rate)
         state = state._replace(critics=critics, critic_optimizer=critic_optimizer, target_critics=targets)
 
+        # The actor climbs the critics as they are after this step.
         gradient, actor_metrics = jax.grad(self.actor_loss, has_aux=True)(state.actor, state, batch, key_actor)
         metrics |= {**actor_metrics, "actor_gradient_norm": optax.tree.norm(gradient)}
         actor, actor_optimizer = step(self.optimizer, gradient, state.actor_optimizer, state.actor)
@@ -182,6 +185,7 @@ def make_sac(config: SACConfig, spec: EnvSpec, head: ValueHead) -> Agent:
 def make_optimizer(learning_rate: float, weight_decay: float, max_gradient_norm: float) -> optax.GradientTransformation:
     """AdamW that decays kernels only, behind a clip of the global gradient norm."""
 
+    # Told by name and not by rank: in an ensemble a bias has two axes as well.
     def kernels(params: Params) -> Params:
         return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) == "kernel", params)
 

@@ -25,6 +25,7 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     Merging the module anew in each call costs nothing once the caller is jitted, and leaves parameters that vmap,
     scan, donate and save as they are.
     """
+    # The structure alone: no parameter is made here, so that building a network needs no device.
     graph = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param)[0]
 
     def init(key: Array) -> Params:

@@ -54,6 +54,7 @@ class NStepAdder:
         self._history.append(_Step(observation, action, reward, discount, running))
         self._age = np.minimum(self._age + 1, self._n)
         ready = []
+        # Longest first: an episode's end emits all its open windows, any other step only the full one.
         for length in range(self._n, 0, -1):
             complete = (self._age >= length) & (last | (length == self._n))
             if complete.any():

@@ -37,6 +37,7 @@ def add(state: RingState, transitions: Transition, count: Array) -> RingState:
     if block > capacity:
         raise ValueError(f"a block of {block} transitions does not fit in a replay of capacity {capacity}")
     offset = jnp.arange(block, dtype=jnp.int32)
+    # Padding is sent to a position that does not exist, where the scatter drops it.
     position = jnp.where(offset < count, (state.cursor + offset) % capacity, capacity)
     storage = jax.tree.map(
         lambda stored, new: stored.at[position].set(new, mode="drop", unique_indices=False), state.storage, transitions
@@ -47,5 +48,6 @@ def add(state: RingState, transitions: Transition, count: Array) -> RingState:
 
 def sample(state: RingState, key: Array, batch_size: int) -> Transition:
     """`batch_size` transitions `[B, ...]`, uniformly and with replacement, from those held (at least one must be)."""
+    # The bound must not be 0 while nothing is held, though nobody then uses what is drawn.
     index = jax.random.randint(key, (batch_size,), 0, jnp.maximum(state.size, 1))
     return jax.tree.map(lambda stored: jnp.take(stored, index, axis=0, mode="clip"), state.storage)

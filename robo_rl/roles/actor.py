@@ -116,6 +116,7 @@ class Actor:
         ]
         assert self._observation is not None
         fresh = self._start(ended)
+        # A copy, because the last observations are part of transitions that the adder has already handed out.
         self._observation = {name: value.copy() for name, value in self._observation.items()}
         for name, value in fresh.items():
             self._observation[name][ended] = value

@@ -159,6 +159,7 @@ def follow(
         needed = functools.partial(_episodes_needed, final=final, episodes=episodes, final_episodes=final_episodes)
         have = evaluated()
         pending = [step for step in sorted(committed(), reverse=True) if have.get(step, 0) < needed(step)]
+        # One at a time: a newer checkpoint may have come while this one was judged, and it goes first.
         if pending:
             judge(pending[0], needed(pending[0]))
         elif final is not None:

@@ -139,6 +139,7 @@ class Learner:
 
     def insert(self, chunk: Chunk) -> bool:
         """Take in a chunk; False, and nothing changes, for one that was taken in before."""
+        # A later incarnation starts to count at 0 again; pairs compare as (incarnation, sequence).
         last = self.counts.last_sequence.get(chunk.actor, (-1, -1))
         if (chunk.incarnation, chunk.sequence) <= last:
             return False
@@ -164,6 +165,7 @@ class Learner:
         newest = self.counts.updates
         if newest == version:
             return version, None
+        # Copied to the host once per version, however many actors ask for it.
         if self._published[0] != newest:
             self._published = (newest, jax.device_get(self.state.published))
         return self._published

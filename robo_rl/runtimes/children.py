@@ -62,6 +62,7 @@ def learner_main(
             if learner.counts.env_steps < config.env_steps:
                 journal.tick(dict)
             heartbeat.beat(bool(chunks))
+        # The actors are let go first: what they would still send is beyond the budget.
         server.stop()
         while learner.may_update() and not stop():
             learner.update()

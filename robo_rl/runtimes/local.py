@@ -114,6 +114,7 @@ class Supervisor:
         """Start every child."""
         learner_args = (self._config, self._run.path, self._resume_step, self._learners_door)
         self._learner = Child("learner", learner_main, learner_args, {"MUJOCO_GL": state_only_gl()})
+        # The learner has its own copy now; ours would keep the door open after its death.
         self._learners_door.close()
         for actor in range(self._config.actor.processes):
             self._start_actor(actor)
@@ -185,6 +186,7 @@ class Supervisor:
         args = (self._config, actors_end, actor, self._incarnation)
         environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": state_only_gl()}
         self._actors[actor] = Child(f"actor {actor}", actor_main, args, environment)
+        # Both ends now belong to others; a copy here would hide that one of them hung up.
         actors_end.close()
         pass_through(self._door, learners_end, actor)
         learners_end.close()
