@@ -1,0 +1,14 @@
+"""Flags that shrink any preset to a run of seconds: later flags win, so they stand at the end of a command."""
+
+import shlex
+
+TINY_FLAGS = shlex.split("""
+    --env-steps 300 --log-every 100 --env.episode-steps 20 --replay.capacity 1000
+    --learner.warmup-env-steps 100 --learner.batch-size 8
+    --learner.updates-per-env-step 0.1 --learner.updates-per-dispatch 2
+    --actor.processes 1 --actor.envs 2 --actor.chunk-steps 5
+    --agent.actor-network.kind mlp --agent.actor-network.width 8 --agent.actor-network.depth 1
+    --agent.critic-network.kind mlp --agent.critic-network.width 8 --agent.critic-network.depth 1
+    --agent.critic.bins 11
+    --evaluation.episodes 2 --evaluation.final-episodes 2 --evaluation.envs 2
+""")
