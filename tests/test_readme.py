@@ -57,6 +57,10 @@ def test_the_two_commands_are_shown():
 
 @pytest.mark.parametrize("words", of_kind("make"), ids=" ".join)
 def test_a_make_target_exists(words):
+    # Without a rule, make is content with any file of that name, such as the folder `tests`.
+    rules = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert rules
+    assert {word for word in words[1:] if "=" not in word} <= set(rules[1].split())
     done = run("make", "--dry-run", *words[1:])
     assert done.returncode == 0, done.stderr
     for word in words[1:]:
@@ -117,9 +121,13 @@ def test_the_flags_of_a_train_command_are_fields_of_its_preset(words):
     presets.parse(words[2], [*flags, *TINY_FLAGS])
 
 
-def test_every_preset_is_in_the_readme():
+def test_every_preset_is_in_the_readme_and_no_other():
     named = set(re.findall(r"`(\w+)`", README.read_text()))
-    assert {file.stem for file in (ROOT / "configs").glob("*.yaml")} <= named
+    shipped = {file.stem for file in (ROOT / "configs").glob("*.yaml")}
+    assert shipped <= named
+    table = re.search(r"^\| preset \|.*\n((?:\|.*\n)+)", README.read_text(), re.MULTILINE)
+    assert table
+    assert set(re.findall(r"^\| `(\w+)`", table[1], re.MULTILINE)) == shipped
 
 
 def test_every_extra_is_in_the_readme():
