@@ -49,15 +49,13 @@ class Child:
             self.connection.send((kind, what))
 
     def kill(self) -> None:
-        """End the child and whatever it started, at once."""
-        if self.process.is_alive():
-            with contextlib.suppress(ProcessLookupError):
-                # Before its first line ran, the child is still in our own group, which must live.
-                group = os.getpgid(self.process.pid or 0)
-                if group == self.process.pid:
-                    os.killpg(group, signal.SIGKILL)
-                else:
-                    self.process.kill()
+        """End the child and whatever it started, at once; also what it left behind if it is dead already."""
+        number = self.process.pid
+        assert number is not None, "the constructor has started it"
+        with contextlib.suppress(ProcessLookupError):
+            # Its group bears its own number, once its first line has run; before that there is no such group.
+            os.killpg(number, signal.SIGKILL)
+        self.process.kill()
         self.process.join(timeout=5)
         self.connection.close()
 
@@ -83,7 +81,7 @@ def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
+    os.killpg(os.getpid(), signal.SIGKILL)  # itself and whatever it started
 
 
 @contextlib.contextmanager
