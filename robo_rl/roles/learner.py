@@ -161,13 +161,21 @@ class Learner:
         self.counts = self.counts._replace(updates=self.counts.updates + self._limiter.updates_per_dispatch)
 
     def newer_policy(self, version: int) -> tuple[int, Policy | None]:
-        """Newest version, and its weights as host arrays, or None where `version` is the newest or none was made."""
+        """Newest version, and its weights as host arrays, or None where `version` is the newest or none was made.
+
+        Raises:
+            DivergedError: a metric or weight is not finite; names the first.
+        """
         newest = self.counts.updates
         if newest == version:
             return version, None
         # Copied to the host once per version, however many actors ask for it.
         if self._published[0] != newest:
-            self._published = (newest, jax.device_get(self.state.published))
+            policy = jax.device_get(self.state.published)
+            # Before any actor gets them: it would die of them, and its death would hide the reason.
+            require_finite(self._fetched_metrics(), self.counts)
+            require_finite_leaves("policy", policy, self.counts)
+            self._published = (newest, policy)
         return self._published
 
     def policy(self) -> Policy:
@@ -184,7 +192,7 @@ class Learner:
         Raises:
             DivergedError: a metric is not finite; names the first.
         """
-        metrics = {name: float(value) for name, value in jax.device_get(self._metrics).items()}
+        metrics = self._fetched_metrics()
         require_finite(metrics, self.counts)
         episodes, self._episodes = self._episodes, []
         row: dict[str, float] = {
@@ -209,12 +217,10 @@ class Learner:
         Raises:
             DivergedError: names the first leaf of the agent's state that holds one.
         """
-        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(self.state.agent)):
-            if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
-                raise DivergedError(
-                    f"training diverged: agent{jax.tree_util.keystr(path)} is not finite after "
-                    f"{self.counts.updates} updates; the last good checkpoint stands. {REMEDY}"
-                )
+        require_finite_leaves("agent", jax.device_get(self.state.agent), self.counts)
+
+    def _fetched_metrics(self) -> dict[str, float]:
+        return {name: float(value) for name, value in jax.device_get(self._metrics).items()}
 
 
 REMEDY = "Try a lower --agent.learning-rate, or look at the rows before it in metrics.jsonl."
@@ -231,4 +237,18 @@ def require_finite(metrics: dict[str, float], counts: Counts) -> None:
             raise DivergedError(
                 f"training diverged: {name} is {value} after {counts.updates} updates "
                 f"({counts.env_steps} environment steps); the last good checkpoint stands. {REMEDY}"
+            )
+
+
+def require_finite_leaves(name: str, tree: Any, counts: Counts) -> None:
+    """Refuse a tree of host arrays that holds what is not a number.
+
+    Raises:
+        DivergedError: names the first such leaf, with `name` in front.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
+            raise DivergedError(
+                f"training diverged: {name}{jax.tree_util.keystr(path)} is not finite after "
+                f"{counts.updates} updates; the last good checkpoint stands. {REMEDY}"
             )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -43,17 +42,27 @@ def config_file(folder: Path, **changes) -> Path:
     return file
 
 
+# Becomes the command that follows, under a limit on the size of files.
+LIMITED = """
+import os, resource, sys
+most = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 class LocalRun:
     """A training process and its children; killed, with all of them, when the block ends."""
 
     def __init__(self, folder: Path, *flags: str, most_file_bytes: int | None = None, **changes) -> None:
         # A limit on the size of a file fails writes as a full disk does, in this process tree alone.
-        self.most_file_bytes = most_file_bytes
         self.run = RunFolder(folder / "run")
         self.command = [
             *(sys.executable, "-m", "robo_rl", "train", str(config_file(folder, **changes))),
             *("--run", str(self.run.path), *flags),
         ]
+        if most_file_bytes is not None:
+            self.command = [sys.executable, "-c", LIMITED, str(most_file_bytes), *self.command]
         self.output = folder / "output.txt"
 
     def __enter__(self):
@@ -65,13 +74,8 @@ class LocalRun:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=self._limit,
             )
         return self
-
-    def _limit(self):
-        if self.most_file_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (self.most_file_bytes, self.most_file_bytes))
 
     def __exit__(self, *error):
         if self.process.poll() is None:
