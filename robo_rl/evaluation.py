@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robo_rl import presets, seeds
+from robo_rl.agents.agent import Policy
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.reader import load_meta, load_policy
-from robo_rl.agents.agent import Policy
 from robo_rl.errors import CheckpointError, ConfigError
 from robo_rl.experiment import Experiment, build
-from robo_rl.export.policy import expect_fit, load_export
+from robo_rl.export.loading import expect_fit, load_export
 from robo_rl.roles.evaluator import Film, Greedy, evaluation, greedy, policy_template, run_episodes
 
 

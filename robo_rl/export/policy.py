@@ -1,9 +1,9 @@
-"""From a checkpoint to a policy that runs with jax alone, and back to a function that can be judged."""
+"""Writes a checkpoint's policy as one zip that runs with jax alone; loading.py reads it back."""
 
-import json
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,35 +15,18 @@ from robo_rl.agents.agent import Policy
 from robo_rl.checkpoints.manifest import environment_manifest
 from robo_rl.checkpoints.reader import load_meta, load_policy
 from robo_rl.checkpoints.run_folder import RunFolder
-from robo_rl.config import Config
-from robo_rl.errors import ExportError
 from robo_rl.experiment import Experiment, build
 from robo_rl.export import run_policy
-from robo_rl.export.archive import read_archive, to_json, write_archive
+from robo_rl.export.archive import to_json, write_archive
+from robo_rl.export.loading import CONFIG, PROGRAM, PROVENANCE, SPEC, expect_fit
 from robo_rl.files import read_json
 from robo_rl.networks.normalizer import ObservationStatistics
 from robo_rl.roles.evaluator import greedy, policy_template
-from robo_rl.specs import EnvSpec, Observation
+from robo_rl.specs import EnvSpec
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-PROGRAM, SPEC, CONFIG, PROVENANCE = "policy.stablehlo", "spec.json", "config.json", "provenance.json"
 NORMALIZER, RUNNER = "normalizer.json", "run_policy.py"
-
-
-class ExportedPolicy(NamedTuple):
-    """What a policy export holds, checked.
-
-    act:        observation, dict of `[B, *shape]` -> greedy actions `[B, A]` in [-1, 1]; any B >= 1, each new B
-                compiles once. Raises ExportError for an observation that does not fit the spec.
-    spec:       what it observes and does, with units and bounds
-    config:     of the run it comes from
-    provenance: run, step, git commit, versions, and the evaluation of that checkpoint (None if there was none)
-    """
-
-    act: Callable[[Observation], jax.Array]
-    spec: EnvSpec
-    config: Config
-    provenance: dict[str, Any]
+_FRAMES = "jax_traceback_in_locations_limit"
 
 
 def export_checkpoint(folder: Path, step: int, path: Path) -> dict[str, Any]:
@@ -54,6 +37,7 @@ def export_checkpoint(folder: Path, step: int, path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: no such checkpoint, or a damaged one.
         ConfigError: its config is none that this version can run.
+        ExportError: it was trained on other observations or actions than this version's.
         UserError: `path` cannot be written.
     """
     meta = load_meta(folder, step)
@@ -85,7 +69,19 @@ def export_program(experiment: Experiment, policy: Policy) -> bytes:
         for name, array in experiment.spec.observation.items()
     }
     exported = jax_export.export(jax.jit(lambda observation: act(policy, observation)), platforms=PLATFORMS)
-    return bytes(exported(observation).serialize())
+    with _without_source_locations():
+        return bytes(exported(observation).serialize())
+
+
+@contextlib.contextmanager
+def _without_source_locations() -> Iterator[None]:
+    """Keep the paths of this machine's source files out of what is lowered; they would differ between machines."""
+    frames = jax.config.values[_FRAMES]
+    jax.config.update(_FRAMES, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(_FRAMES, frames)
 
 
 def normalizers(policy: Policy) -> list[dict[str, Any]]:
@@ -113,102 +109,6 @@ def provenance_of(folder: Path, step: int) -> dict[str, Any]:
         "exported_with": {"robo_rl": robo_rl.__version__, "git": here["git"], "packages": here["packages"]},
         "evaluation": read_json(evaluation) if evaluation.is_file() else None,
     }
-
-
-def load_export(path: Path) -> ExportedPolicy:
-    """The policy in the zip `path`, after checking every member.
-
-    Raises:
-        ExportError: see `archive.read_archive`; also a program that this jax cannot read or that does not fit its spec.
-        ConfigError: its config is none that this version can run.
-    """
-    members = read_archive(path)
-    lacking = [name for name in (PROGRAM, SPEC, CONFIG, PROVENANCE) if name not in members]
-    if lacking:
-        raise ExportError(f"{path} is no whole policy export: it lacks {lacking}. Export the checkpoint again.")
-    try:
-        spec = EnvSpec.from_json(json.loads(members[SPEC]))
-        provenance = json.loads(members[PROVENANCE])
-        config_fields = json.loads(members[CONFIG])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path}: its {SPEC}, {CONFIG} or {PROVENANCE} cannot be read ({error!r}).") from error
-    try:
-        program = jax_export.deserialize(bytearray(members[PROGRAM]))
-    except Exception as error:
-        raise ExportError(
-            f"{path}: jax {jax.__version__} cannot read {PROGRAM} ({type(error).__name__}: {error}). Use the jax that "
-            f"exported it ({provenance.get('exported_with')}) or a newer one."
-        ) from error
-    _expect_program(path, program, spec)
-    compiled = jax.jit(program.call)
-
-    def act(observation: Observation) -> jax.Array:
-        return compiled(fitting_observation(spec, observation))
-
-    return ExportedPolicy(act, spec, presets.validate(config_fields, f"{CONFIG} in {path}"), provenance)
-
-
-def fitting_observation(spec: EnvSpec, observation: Observation) -> dict[str, np.ndarray]:
-    """The arrays of `observation` that `spec` names, each `[B, *shape]` with one B >= 1, in the dtype of the spec.
-
-    Raises:
-        ExportError: one is missing, not known, of another shape or kind of number, or not finite; it is named.
-    """
-    missing = sorted(spec.observation.keys() - observation.keys())
-    unknown = sorted(observation.keys() - spec.observation.keys())
-    if missing or unknown:
-        raise ExportError(
-            f"The policy of {spec.name} observes {sorted(spec.observation)}; missing: {missing}, unknown: {unknown}."
-        )
-    fitting, batch = {}, np.shape(next(iter(observation.values())))[:1]
-    for name, array in spec.observation.items():
-        given = np.asarray(observation[name])
-        if given.shape != (*batch, *array.shape) or 0 in (batch or (0,)):
-            raise ExportError(
-                f"Observation {name!r} has shape {list(given.shape)}; the policy of {spec.name} takes "
-                f"{['B', *array.shape]} ({array.unit or 'no unit'}), with the same B >= 1 for all."
-            )
-        if not np.can_cast(given.dtype, array.dtype, "same_kind"):
-            raise ExportError(f"Observation {name!r} is {given.dtype}; the policy of {spec.name} takes {array.dtype}.")
-        if not np.isfinite(given).all():
-            raise ExportError(f"Observation {name!r} holds values that are not finite; look where it is measured.")
-        fitting[name] = given.astype(array.dtype)
-    return fitting
-
-
-def expect_fit(made_for: EnvSpec, here: EnvSpec, whose: str) -> None:
-    """Refuse a policy `made_for` other observations, actions or another control rate than those of `here`.
-
-    Raises:
-        ExportError: names what differs; bounds may, as they only describe.
-    """
-    there, now = _meanings(made_for), _meanings(here)
-    differing = [
-        f"{name}: made for {there.get(name, 'nothing')}, here {now.get(name, 'nothing')}"
-        for name in sorted(there.keys() | now.keys())
-        if there.get(name) != now.get(name)
-    ]
-    if differing:
-        raise ExportError(
-            f"The policy of {whose} does not fit {here.name}: {'; '.join(differing)}. Use the version of robo_rl that "
-            "made it, or train again."
-        )
-
-
-def _meanings(spec: EnvSpec) -> dict[str, str]:
-    """Name -> shape, dtype and unit of everything that a policy reads or writes."""
-    arrays = {f"observation {name}": array for name, array in spec.observation.items()} | {"action": spec.action}
-    meanings = {name: f"{array.dtype}{list(array.shape)} in {array.unit!r}" for name, array in arrays.items()}
-    return {**meanings, "control rate": f"{spec.control_hz} Hz"}
-
-
-def _expect_program(path: Path, program: jax_export.Exported, spec: EnvSpec) -> None:
-    """Refuse a program whose arguments and results are not those that the spec names."""
-    expected = {name: (array.shape, np.dtype(array.dtype)) for name, array in spec.observation.items()}
-    (arguments, _), action = jax.tree.unflatten(program.in_tree, program.in_avals), program.out_avals[0]
-    given = {name: (tuple(array.shape[1:]), array.dtype) for name, array in arguments[0].items()}
-    if given != expected or tuple(action.shape[1:]) != spec.action.shape:
-        raise ExportError(f"{path}: {PROGRAM} takes {given} and gives {action.shape}, which is not what {SPEC} says.")
 
 
 def _trained_with(run: RunFolder) -> dict[str, Any] | None:

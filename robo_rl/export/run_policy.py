@@ -1,4 +1,4 @@
-"""Runs an exported policy with jax, flatbuffers and numpy alone: `python run_policy.py policy.zip`, or import `load`."""
+"""Runs an exported policy with jax, flatbuffers and numpy alone: `python run_policy.py policy.zip`, or call `load`."""
 
 import hashlib
 import json
