@@ -200,7 +200,7 @@ def lifted(**variation):
 
 
 def test_grasps_fail_where_physics_says_so():
-    assert lifted() == 6
+    assert lifted() == lifted(size_scale=0.7) == lifted(size_scale=1.35) == lifted(mass_scale=4.0) == 6
     assert lifted(friction_scale=0.02) == 0, "a cube as slippery as this cannot be held"
     assert lifted(mass_scale=10.0, grip_scale=0.05) == 0, "a gripper as weak as this cannot hold a cube as heavy"
 
