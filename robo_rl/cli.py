@@ -49,12 +49,18 @@ def make_parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=train)
 
     sub = commands.add_parser("evaluate", help="judge a checkpoint on a fixed list of episode seeds")
-    sub.add_argument("checkpoint", metavar="CHECKPOINT|RUN", type=Path, help="RUN/checkpoints/STEP, or RUN: its newest")
+    place = "RUN/checkpoints/STEP, or RUN: its newest"
+    sub.add_argument("checkpoint", metavar="CHECKPOINT|RUN|policy.zip", type=Path, help=f"{place}; or an export")
     sub.add_argument("--episodes", type=int, metavar="N", help="how many episodes (default: those of the config's end)")
     sub.add_argument("--episode-seed", type=int, metavar="S", help="first episode seed (default: the config's)")
     sub.add_argument("--video", type=Path, metavar="FILE", help="write an mp4 of the first episode")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the whole record")
     sub.set_defaults(command=evaluate)
+
+    sub = commands.add_parser("export", help="write a policy that runs with jax alone")
+    sub.add_argument("checkpoint", metavar="CHECKPOINT|RUN", type=Path, help=place)
+    sub.add_argument("file", metavar="policy.zip", type=Path, help="where to write it; replaced if it is there")
+    sub.set_defaults(command=export)
 
     sub = commands.add_parser("status", help="where a run stands, and who waits for what")
     sub.add_argument("run", metavar="RUN", type=Path)
@@ -115,7 +121,7 @@ def describe(record: dict[str, Any]) -> str:
 
 
 def evaluate(options: argparse.Namespace, _: list[str]) -> int:
-    """`robo-rl evaluate CHECKPOINT|RUN [--episodes N] [--episode-seed S] [--video FILE] [--json FILE]`."""
+    """`robo-rl evaluate CHECKPOINT|RUN|policy.zip [--episodes N] [--episode-seed S] [--video FILE] [--json FILE]`."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if options.video is None:
         os.environ.setdefault("MUJOCO_GL", "disabled")
@@ -132,6 +138,20 @@ def evaluate(options: argparse.Namespace, _: list[str]) -> int:
         print(f"  {name:12} {successes:4d} of {count}")
     if options.json is not None:
         write_json_atomic(options.json, record)
+    return 0
+
+
+def export(options: argparse.Namespace, _: list[str]) -> int:
+    """`robo-rl export CHECKPOINT|RUN policy.zip`."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("MUJOCO_GL", "disabled")
+    from robo_rl.evaluation import locate
+    from robo_rl.export.policy import export_checkpoint
+
+    record = export_checkpoint(*locate(options.checkpoint), options.file)["evaluation"]
+    judged = "never evaluated" if record is None else describe(record)
+    print(f"{options.file}: {options.file.stat().st_size / 1e6:.2f} MB, {judged}")
+    print(f"To see it: robo-rl evaluate {options.file} --video policy.mp4")
     return 0
 
 

@@ -12,6 +12,31 @@ class Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class VariationConfig(Section):
+    """How a grasp task differs from the plain one; the defaults change nothing. Other tasks refuse all of it.
+
+    The table's own friction is not among these: an object's friction decides all of its contacts.
+    """
+
+    friction_scale: float = Field(default=1.0, gt=0, le=10, description="Times the object's sliding friction.")
+    mass_scale: float = Field(default=1.0, gt=0, le=10, description="Times the object's mass.")
+    size_scale: float = Field(
+        default=1.0, ge=0.5, le=1.4, description="Times the object's lengths; beyond 1.4 some no longer fit."
+    )
+    grip_scale: float = Field(default=1.0, gt=0, le=3, description="Times the force of the fingers.")
+    action_delay: int = Field(default=0, ge=0, le=20, description="Control steps before an action takes effect.")
+    action_noise: float = Field(
+        default=0.0, ge=0, le=1, description="Standard deviation added to each action (share of its full range, 1)."
+    )
+    position_noise: float = Field(
+        default=0.0, ge=0, le=0.1, description="Standard deviation of measured places and opening (m)."
+    )
+    angle_noise: float = Field(default=0.0, ge=0, le=1, description="Standard deviation of measured angles (rad).")
+    velocity_noise: float = Field(
+        default=0.0, ge=0, le=10, description="Standard deviation of measured joint velocities (rad/s)."
+    )
+
+
 class EnvConfig(Section):
     """What is simulated."""
 
@@ -32,6 +57,7 @@ class EnvConfig(Section):
         default=0.0, ge=0, description="Taken from the sparse grasp reward at every control step."
     )
     family: Literal["train", "held_out"] = Field(default="train", description="Half of the objects it draws from.")
+    variation: VariationConfig = VariationConfig()
 
 
 class CriticConfig(Section):

@@ -20,6 +20,10 @@ class CheckpointError(UserError):
     """A checkpoint that is missing, incomplete, corrupt or of another experiment."""
 
 
+class ExportError(UserError):
+    """A policy export that is missing, damaged or foreign, or an observation that does not fit it."""
+
+
 class RunFailedError(UserError):
     """A run that had begun could not go on; the command prints the message and exits with 1."""
 

@@ -1,14 +1,16 @@
-"""Judge one checkpoint by hand: the same code as the evaluator of a run, on a folder that may stand alone."""
+"""Judge one checkpoint or policy export by hand: the same code as the evaluator of a run."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from robo_rl import presets, seeds
+from robo_rl.agents.agent import Policy
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.reader import load_meta, load_policy
 from robo_rl.errors import CheckpointError, ConfigError
-from robo_rl.experiment import build
-from robo_rl.roles.evaluator import Film, evaluation, greedy, policy_template, run_episodes
+from robo_rl.experiment import Experiment, build
+from robo_rl.export.loading import expect_fit, load_export
+from robo_rl.roles.evaluator import Film, Greedy, evaluation, greedy, policy_template, run_episodes
 
 
 def locate(path: Path) -> tuple[Path, int]:
@@ -28,17 +30,48 @@ def locate(path: Path) -> tuple[Path, int]:
     return path / "checkpoints", steps[-1]
 
 
+class Judged(NamedTuple):
+    """What is judged, and in which experiment: `act(policy, observation)` are its greedy actions."""
+
+    experiment: Experiment
+    name: int | str
+    act: Greedy
+    policy: Policy
+
+
+def is_export(path: Path) -> bool:
+    """Whether `path` means a policy export rather than a run or checkpoint, which are folders."""
+    return path.is_file() or path.suffix == ".zip"
+
+
+def open_checkpoint(path: Path) -> Judged:
+    """The policy of RUN/checkpoints/STEP, of the newest checkpoint of RUN, or in policy.zip.
+
+    Raises:
+        CheckpointError: no such checkpoint, or a damaged one.
+        ExportError: no such export, a damaged one, or one made for another environment.
+    """
+    if is_export(path):
+        exported = load_export(path)
+        experiment = build(exported.config)
+        expect_fit(exported.spec, experiment.spec, str(path))
+        return Judged(experiment, path.name, lambda _, observation: exported.act(observation), None)
+    folder, step = locate(path)
+    experiment = build(presets.validate(load_meta(folder, step)["config"], f"the config in {folder / str(step)}"))
+    policy = load_policy(folder, step, policy_template(experiment.agent))
+    return Judged(experiment, step, greedy(experiment.agent), policy)
+
+
 def evaluate_checkpoint(path: Path, episodes: int | None, first_seed: int | None, video: Path | None) -> dict[str, Any]:
     """The record of an evaluation (see `roles.evaluator.evaluation`); None means what the checkpoint's config says.
 
     Raises:
-        CheckpointError: no such checkpoint, or a damaged one.
+        CheckpointError, ExportError: as `open_checkpoint`.
         ConfigError: a count below 1, or seeds outside the half kept for evaluation.
         UserError: a video was asked for and nothing can render.
     """
-    folder, step = locate(path)
-    config = presets.validate(load_meta(folder, step)["config"], f"the config in {folder / str(step)}")
-    experiment = build(config)
+    judged = open_checkpoint(path)
+    config = judged.experiment.config
     count = config.evaluation.final_episodes if episodes is None else episodes
     first = config.evaluation.first_seed if first_seed is None else first_seed
     if count < 1:
@@ -47,12 +80,11 @@ def evaluate_checkpoint(path: Path, episodes: int | None, first_seed: int | None
         episode_seeds = seeds.evaluation_episodes(first, count)
     except ValueError as error:
         raise ConfigError(f"--episode-seed {first}: {error}") from error
-    policy = load_policy(folder, step, policy_template(experiment.agent))
-    env = experiment.evaluation_env()
+    env = judged.experiment.evaluation_env()
     film = Film(env) if video is not None else None
-    results = run_episodes(env, greedy(experiment.agent), policy, episode_seeds, film)
+    results = run_episodes(env, judged.act, judged.policy, episode_seeds, film)
     if film is not None and video is not None:
         film.write(video, results[0])
-    record = evaluation(env, step, results)
+    record = evaluation(env, judged.name, results)
     env.close()
     return record

@@ -22,6 +22,7 @@ FLOORS: list[list[set[str]]] = [
     [{"agents"}],
     [{"roles"}],
     [{"experiment"}],
+    [{"export"}],
     [{"runtimes"}, {"evaluation"}],
     [{"compare"}, {"fleet"}],
     [{"doctor", "status", "cli", "__main__"}],

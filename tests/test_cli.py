@@ -137,6 +137,20 @@ def test_evaluate_refuses_what_is_no_checkpoint(tmp_path, trained, capsys):
     assert "--episodes is 0" in refused(capsys, "evaluate", trained, "--episodes", 0)
 
 
+def test_an_export_is_written_judged_and_refused_when_damaged(trained, tmp_path, capsys):
+    file = tmp_path / "policy.zip"
+    done = robo_rl("export", trained, file)
+    assert done.returncode == 0, done.stderr
+    assert "over 3 episodes" in done.stdout
+    done = robo_rl("evaluate", file, "--episodes", 2, "--episode-seed", 7, "--json", tmp_path / "record.json")
+    assert done.returncode == 0, done.stderr
+    assert "grasp/cube, checkpoint policy.zip: success" in done.stdout
+    assert [episode["seed"] for episode in json.loads((tmp_path / "record.json").read_text())["episodes"]] == [7, 8]
+    file.write_bytes(file.read_bytes()[:-1000])
+    assert "truncated" in refused(capsys, "evaluate", file)
+    assert "There is no file" in refused(capsys, "evaluate", tmp_path / "none.zip")
+
+
 def test_a_missing_renderer_is_said_before_anything_is_evaluated(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(render, "usable_gl_backend", lambda: None)
     monkeypatch.setattr(render, "probe_gl_backend", lambda name: render.GlProbe(name, False, f"no lib{name}"))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import yaml
 
 from robo_rl.checkpoints.layout import committed_steps, remove_later, remove_unfinished, restorable_steps
@@ -56,7 +57,7 @@ class RunFolder:
         """
         new = config.model_dump(mode="json")
         if self.config_file.exists():
-            fields = differences(self.config(), new, ignore)
+            fields = differences(self._config_with_defaults(), new, ignore)
             if fields:
                 raise ConfigError(
                     f"{self.path} holds another experiment. Fields that differ (there -> now):\n  "
@@ -139,6 +140,17 @@ class RunFolder:
         if not isinstance(data, dict):
             raise UserError(f"{self.path} is no run folder: {self.config_file} holds no configuration.")
         return data
+
+    def _config_with_defaults(self) -> dict[str, Any]:
+        """The run's configuration with the defaults of fields that are younger than the run."""
+        try:
+            return Config.model_validate(self.config()).model_dump(mode="json")
+        except pydantic.ValidationError as error:
+            names = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors())
+            raise ConfigError(
+                f"{self.config_file} has fields that this version does not know or allow ({names}): resume with the "
+                "version that its manifest.json names, or train in another folder (--run DIR)."
+            ) from error
 
     def write_evaluation(self, step: int, record: dict[str, Any]) -> None:
         """Write `evaluations/STEP.json`, whole or not at all."""

@@ -1,8 +1,8 @@
 """The grasp task as a dm_env environment: a Panda-like arm lifts an object from a table by friction alone.
 
 `grasp/cube` has one cube, `grasp/objects` a procedural family. The parts: grasp_scene (the model), grasp_objects (what
-is grasped), grasp_control (actions to joint targets), grasp_task (observation, reward, success), grasp_batch
-(stepping), grasp_render (pictures), grasp_scripted (a policy that solves it).
+is grasped), grasp_variation (what makes it harder), grasp_control (actions to joint targets), grasp_task (observation,
+reward, success), grasp_batch (stepping), grasp_render (pictures), grasp_scripted (a policy that solves it).
 """
 
 import secrets

@@ -24,6 +24,7 @@ from robo_rl.envs.grasp_objects import (
 )
 from robo_rl.envs.grasp_render import GraspRenderer
 from robo_rl.envs.grasp_scene import ARM_JOINTS, FINGER_OPEN, HOME, build_model, index_scene
+from robo_rl.envs.grasp_variation import Disturbances, varied_object, weaken_gripper
 from robo_rl.envs.interface import BatchStep
 from robo_rl.errors import ConfigError
 
@@ -67,7 +68,9 @@ class GraspBatch:
         self.num_envs = num_envs
         self._config = config
         self._draw_object = draw_object or object_drawer(config)
+        self._disturbances = Disturbances(config.variation, num_envs)
         self._model = build_model()
+        weaken_gripper(self._model, config.variation.grip_scale)
         self._substeps = round(1.0 / (task.CONTROL_HZ * self._model.opt.timestep))
         self._at = index_scene(self._model)
         self._batch = mujoco.batch.Batch(self._model, nsim=num_envs, nthread=threads)
@@ -102,14 +105,15 @@ class GraspBatch:
         self._batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         for index, seed in zip(ids.tolist(), seeds, strict=True):
             self._start_episode(index, np.random.default_rng((2, int(seed))))
+        self._disturbances.reset(ids.tolist(), seeds)
         self._batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_POS))
         self._steps[ids] = 0
         self._running[ids] = True
-        return task.observe(self._read(ids))
+        return task.observe(self._disturbances.measured(self._read(ids), ids.tolist()))
 
     def _start_episode(self, index: int, rng: np.random.Generator) -> None:
         """Put a drawn object on the table and the open gripper near HOME."""
-        definition = self._draw_object(rng)
+        definition = varied_object(self._draw_object(rng), self._config.variation)
         self._objects[index] = definition
         self._object_size[index] = definition.half_size
         self._rest_height[index] = definition.half_size[2]
@@ -146,7 +150,7 @@ class GraspBatch:
         if not self._running.all():
             idle = np.flatnonzero(~self._running).tolist()
             raise ValueError(f"simulations {idle} have no running episode: reset them before the next step")
-        self._simulate(actions)
+        self._simulate(self._disturbances.executed(actions))
         if not np.isfinite(self._qpos).all():
             broken = np.flatnonzero(~np.isfinite(self._qpos).all(axis=1)).tolist()
             raise RuntimeError(f"the physics of simulations {broken} became unstable: positions are not finite")
@@ -156,7 +160,8 @@ class GraspBatch:
         self._running &= ~last
         # Nothing ends an episode but its time limit, which leaves the discount at 1.
         discount = np.ones(self.num_envs, np.float32)
-        return BatchStep(task.observe(state), task.reward(state, self._config), discount, last, task.is_success(state))
+        seen = task.observe(self._disturbances.measured(state, range(self.num_envs)))
+        return BatchStep(seen, task.reward(state, self._config), discount, last, task.is_success(state))
 
     def _simulate(self, actions: np.ndarray) -> None:
         """Drive the arm towards what the actions ask for, and run the physics of one control step."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robo_rl.config import EnvConfig
+from robo_rl.config import EnvConfig, VariationConfig
 from robo_rl.envs.batched import BatchLoop
 from robo_rl.envs.interface import BatchedEnvironment, Environment
 from robo_rl.envs.manipulation import make_manipulation, manipulation_names
@@ -20,12 +20,14 @@ class Family(NamedTuple):
     names:      all its names
     make:       one environment of a config whose name is one of them
     make_batch: n simulations stepped together natively; None: the generic loop over `make`
+    varies:     whether it heeds `env.variation`; what it would ignore is refused
     """
 
     form: str
     names: Callable[[], list[str]]
     make: Callable[[EnvConfig], Environment]
     make_batch: Callable[[EnvConfig, int], BatchedEnvironment] | None = None
+    varies: bool = False
 
 
 # The two functions keep the import of mujoco away from whoever only asks for names.
@@ -42,7 +44,9 @@ def _make_grasp_batch(config: EnvConfig, num_envs: int) -> BatchedEnvironment:
 
 
 FAMILIES: dict[str, Family] = {
-    "grasp": Family("grasp/cube|objects", lambda: ["grasp/cube", "grasp/objects"], _make_grasp, _make_grasp_batch),
+    "grasp": Family(
+        "grasp/cube|objects", lambda: ["grasp/cube", "grasp/objects"], _make_grasp, _make_grasp_batch, varies=True
+    ),
     "suite": Family("suite/<domain>-<task>", suite_names, make_suite),
     "manipulation": Family("manipulation/<name>", manipulation_names, make_manipulation),
 }
@@ -64,7 +68,7 @@ def make(name_or_config: str | EnvConfig, seed: int | None = None) -> Environmen
         UserError: the task needs a renderer and there is none.
     """
     config = EnvConfig.model_validate({"name": name_or_config}) if isinstance(name_or_config, str) else name_or_config
-    environment = _family(config.name).make(config)
+    environment = _family(config).make(config)
     environment.seed_episode(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
     return environment
 
@@ -78,18 +82,27 @@ def make_batched(config: EnvConfig, num_envs: int) -> BatchedEnvironment:
     """
     if num_envs < 1:
         raise ConfigError(f"{config.name}: a batch has at least 1 environment, not {num_envs}")
-    family = _family(config.name)
+    family = _family(config)
     if family.make_batch is not None:
         return family.make_batch(config, num_envs)
     return BatchLoop([family.make(config) for _ in range(num_envs)])
 
 
-def _family(name: str) -> Family:
+def _family(config: EnvConfig) -> Family:
+    """The family that has this environment and heeds all of the config's variation."""
+    name = config.name
     family = FAMILIES.get(name.partition("/")[0])
-    if family is not None and name in family.names():
-        return family
-    forms = ", ".join(family.form for family in FAMILIES.values())
-    raise ConfigError(
-        f"There is no environment {name!r} (env.name). Names have the forms {forms}. Nearest: "
-        f"{', '.join(nearest(name, names()))}. robo_rl.envs.names() lists all."
-    )
+    if family is None or name not in family.names():
+        forms = ", ".join(family.form for family in FAMILIES.values())
+        raise ConfigError(
+            f"There is no environment {name!r} (env.name). Names have the forms {forms}. Nearest: "
+            f"{', '.join(nearest(name, names()))}. robo_rl.envs.names() lists all."
+        )
+    if not family.varies and config.variation != VariationConfig():
+        changed = [field for field, value in config.variation if value != getattr(VariationConfig(), field)]
+        able = ", ".join(family.form for family in FAMILIES.values() if family.varies)
+        raise ConfigError(
+            f"{name} would ignore {', '.join(f'env.variation.{field}' for field in changed)}; only {able} can be "
+            "varied. Leave the section out."
+        )
+    return family
