@@ -1,11 +1,13 @@
 """Judge one checkpoint by hand: the same code as the evaluator of a run, on a folder that may stand alone."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from robo_rl import presets, seeds
+from robo_rl import envs, presets, seeds
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.reader import load_meta, load_policy
+from robo_rl.config import Config, EnvConfig
 from robo_rl.errors import CheckpointError, ConfigError
 from robo_rl.experiment import build
 from robo_rl.roles.evaluator import Film, evaluation, greedy, policy_template, run_episodes
@@ -28,8 +30,16 @@ def locate(path: Path) -> tuple[Path, int]:
     return path / "checkpoints", steps[-1]
 
 
-def evaluate_checkpoint(path: Path, episodes: int | None, first_seed: int | None, video: Path | None) -> dict[str, Any]:
+def evaluate_checkpoint(
+    path: Path,
+    episodes: int | None,
+    first_seed: int | None,
+    video: Path | None,
+    scenario: Callable[[Config], tuple[EnvConfig, int]] | None = None,
+) -> dict[str, Any]:
     """The record of an evaluation (see `roles.evaluator.evaluation`); None means what the checkpoint's config says.
+
+    `scenario` gives the environment and the number of simulations for a config, where they are not the config's own.
 
     Raises:
         CheckpointError: no such checkpoint, or a damaged one.
@@ -48,7 +58,7 @@ def evaluate_checkpoint(path: Path, episodes: int | None, first_seed: int | None
     except ValueError as error:
         raise ConfigError(f"--episode-seed {first}: {error}") from error
     policy = load_policy(folder, step, policy_template(experiment.agent))
-    env = experiment.evaluation_env()
+    env = experiment.evaluation_env() if scenario is None else envs.make_batched(*scenario(config))
     film = Film(env) if video is not None else None
     results = run_episodes(env, greedy(experiment.agent), policy, episode_seeds, film)
     if film is not None and video is not None:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -150,6 +151,20 @@ def evaluation_environment(suite: Suite, variation: str, config: Config) -> EnvC
             "it (--suite); configs/evaluation holds those that are shipped."
         )
     return environment(suite, variation, config.env.model_copy(update={"family": config.evaluation.family}))
+
+
+def scenario_of(suite: Suite, variation: str) -> Callable[[Config], tuple[EnvConfig, int]]:
+    """From a run's config to the environment of a variation and how many simulations of it are stepped together.
+
+    Raises:
+        ConfigError: the suite has no such variation; and when called, as `evaluation_environment`.
+    """
+    if variation not in suite.variations:
+        raise ConfigError(
+            f"The suite {suite.name} has no variation {variation!r} (--variation). Nearest: "
+            f"{', '.join(nearest(variation, suite.variations))}."
+        )
+    return lambda config: (evaluation_environment(suite, variation, config), suite.envs)
 
 
 def incompatibilities(old: Suite, new: Suite) -> list[str]:
