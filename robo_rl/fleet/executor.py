@@ -117,7 +117,12 @@ def worker_main(report: Connection) -> None:
         except Exception as error:
             error.add_note(traceback.format_exc())
             reply = ("raised", error)
-        report.send(reply)
+        try:
+            report.send(reply)
+        except OSError:
+            return
+        except Exception as error:  # pickling comes before sending, so nothing was sent yet
+            report.send(("raised", RuntimeError(f"what {function} gave cannot be sent: {error}\n{reply[1]!r}")))
 
 
 def _settle(future: "concurrent.futures.Future[Any]", kind: str, what: Any) -> None:
@@ -125,7 +130,7 @@ def _settle(future: "concurrent.futures.Future[Any]", kind: str, what: Any) -> N
         future.set_result(what)
     elif kind == "raised":
         future.set_exception(what)
-    else:  # what it raised, or its result, could not be sent: the last words of every child
+    else:  # the last words of a child that ends, see `child_main`
         future.set_exception(RuntimeError(what[1]))
 
 
