@@ -1,4 +1,4 @@
-"""What the coordinator of a fleet costs per block, without physics: `python tests/benchmarks/fleet_blocks.py [CHECKPOINTS]`.
+"""What the coordinator costs per block, without physics: `python tests/benchmarks/fleet_blocks.py [CHECKPOINTS]`.
 
 Checkpoints are folders with hashes only, a block's result is a file of two episodes, and the executor works at once in
 the coordinator's own process, so that all the time that is not the work itself is the coordinator's. Prints one line
@@ -7,6 +7,7 @@ gives the same figure per block in each. Then the cost of starting again over fi
 """
 
 import concurrent.futures
+import json
 import sys
 import tempfile
 import time
@@ -41,7 +42,7 @@ def evaluate(suite, block):
 
 
 def merge(suite, block):
-    row_file(suite, block).write_text('{"episodes": %d}\n' % suite.episodes)
+    row_file(suite, block).write_text(json.dumps({"episodes": suite.episodes}))
 
 
 def measure(run):
