@@ -182,7 +182,7 @@ def fleet(options: argparse.Namespace, _: list[str]) -> int:
         mode=options.mode,
         every=options.every,
         with_report=options.report,
-        stop=StopOnSignal(),
+        listen=StopOnSignal,
     )
 
 

@@ -24,6 +24,8 @@ from robo_rl.fleet.suite import Suite, incompatibilities, parse_suite
 from robo_rl.metrics.statistics import bootstrap_mean_interval, wilson_interval
 
 WORST_EPISODES = 5
+RESAMPLES = 2_000
+"""Of the interval of the mean return: 200 episodes of the grasp task take under 2 s, and 10,000 would add 1.4 % to it."""
 
 
 class CheckpointGoneError(CheckpointError):
@@ -166,7 +168,7 @@ def summary(episodes: list[dict[str, Any]]) -> dict[str, Any]:
     `success` is None for tasks without that notion.
     """
     returns = [episode["return"] for episode in episodes]
-    low, high = bootstrap_mean_interval(returns)
+    low, high = bootstrap_mean_interval(returns, resamples=RESAMPLES)
     success = None
     if episodes[0]["success"] is not None:
         successes = sum(episode["success"] for episode in episodes)

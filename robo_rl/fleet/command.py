@@ -24,9 +24,11 @@ def fleet_command(
     mode: Mode,
     every: int,
     with_report: bool,
-    stop: Callable[[], bool],
+    listen: Callable[[], Callable[[], bool]],
 ) -> int:
     """Judge the checkpoints of the runs at `paths`; 1 if one of them could not be read, else 0.
+
+    `listen` is called when work begins; what it gives says from then on whether to stop.
 
     Raises:
         UserError, RunFailedError: as `run_fleet`; also two paths to one run, or counts below 1.
@@ -51,7 +53,7 @@ def fleet_command(
             mode=mode,
             every=every,
             report=lambda note: print(note, flush=True),
-            stop=stop,
+            stop=listen(),
         )
     print(_told(tally))
     if with_report:

@@ -79,19 +79,21 @@ def write_text(path: Path, text: str) -> None:
 
 def _row(run: str, record: dict[str, Any], there: set[int]) -> Row:
     returned, success = record["return"], record["success"]
-    score = (success["rate"], success["low"], success["high"]) if success else tuple(returned.values())
+    score = success["rate"] if success else returned["mean"]
     return Row(
-        run,
-        record["suite"],
-        record["variation"],
-        record["step"],
-        record["policy"],
-        record["episodes"],
-        *score,
-        returned["mean"],
-        returned["low"],
-        returned["high"],
-        success["rate"] if success else None,
-        record["step"] in there,
-        record["worst"],
+        run=run,
+        suite=record["suite"],
+        variation=record["variation"],
+        step=record["step"],
+        policy=record["policy"],
+        episodes=record["episodes"],
+        score=score,
+        low=(success or returned)["low"],
+        high=(success or returned)["high"],
+        return_mean=returned["mean"],
+        return_low=returned["low"],
+        return_high=returned["high"],
+        success_rate=success["rate"] if success else None,
+        is_there=record["step"] in there,
+        worst=record["worst"],
     )
