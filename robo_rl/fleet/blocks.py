@@ -25,7 +25,7 @@ from robo_rl.metrics.statistics import bootstrap_mean_interval, wilson_interval
 
 WORST_EPISODES = 5
 RESAMPLES = 2_000
-"""Of the interval of the mean return: 200 episodes of the grasp task take under 2 s, and 10,000 would add 1.4 % to it."""
+"""Of the interval of the mean return. 200 episodes of the grasp task take under 2 s; 10,000 would add 1.4 % to that."""
 
 
 class CheckpointGoneError(CheckpointError):

@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 
+from robo_rl.checkpoints.pins import condemn
 from robo_rl.errors import CheckpointError, RunFailedError, UserError
+from robo_rl.files import write_json_atomic
 from robo_rl.fleet.blocks import CheckpointGoneError, merge, suite_folder
 from robo_rl.fleet.coordinator import run_fleet
-from robo_rl.fleet.executor import ProcessExecutor
+from robo_rl.fleet.executor import ProcessExecutor, WorkerDiedError
 from robo_rl.fleet.followed import fleet_lock
 from tests.fleet import stub
 
@@ -163,3 +165,50 @@ def test_a_follower_judges_what_comes_and_ends_with_the_training(tmp_path):
     stub.add_checkpoint(run, 100)
     tally, _ = judge([run], evaluate=evaluate, mode="until_done")
     assert tally.blocks == 12
+
+
+def test_what_is_at_work_is_pinned_and_what_is_condemned_is_left_out(tmp_path):
+    run, seen = stub.make_run(tmp_path / "run", [100, 200]), set()
+    write_json_atomic(run.path / "pins" / "condemned.json", [100])
+
+    def evaluate(suite, block):
+        stub.evaluate(suite, block)
+        assert condemn(run.checkpoints, {100, 200}) == {100}
+        seen.add(block.step)
+
+    judge([run], evaluate=evaluate)
+    assert seen == {200}
+    assert condemn(run.checkpoints, {100, 200}) == {100, 200}
+
+
+def test_a_full_disk_stops_the_fleet_and_the_next_one_goes_on(tmp_path):
+    run, written = stub.make_run(tmp_path / "run", [100]), []
+
+    def evaluate(suite, block):
+        if len(written) == 2:
+            raise UserError("00002.json cannot be written (No space left on device).")
+        stub.evaluate(suite, block)
+        written.append(block)
+
+    with pytest.raises(UserError, match="No space left"):
+        judge([run], evaluate=evaluate)
+    assert judge([run])[0].blocks == 2
+
+
+def test_a_block_that_kills_every_worker_ends_the_fleet(tmp_path):
+    def evaluate(suite, block):
+        raise WorkerDiedError("worker 0 died (killed by SIGSEGV)")
+
+    with pytest.raises(RunFailedError, match=r"killed its worker 11 times; the last time: .*SIGSEGV"):
+        judge([stub.make_run(tmp_path / "run", [100])], evaluate=evaluate)
+
+
+def test_a_stop_finishes_what_is_in_flight(tmp_path):
+    run, asked = stub.make_run(tmp_path / "run", [100, 200]), []
+
+    def evaluate(suite, block):
+        asked.append(True)
+        stub.evaluate(suite, block)
+
+    tally, _ = judge([run], evaluate=evaluate, stop=lambda: bool(asked), mode="follow")
+    assert tally.blocks == len(asked) == 2
