@@ -55,12 +55,37 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--episode-seed", type=int, metavar="S", help="first episode seed (default: the config's)")
     sub.add_argument("--video", type=Path, metavar="FILE", help="write an mp4 of the first episode")
     sub.add_argument("--json", type=Path, metavar="FILE", help="write the whole record")
+    sub.add_argument("--suite", metavar="NAME|FILE", help="with --variation: judge as this evaluation suite does")
+    sub.add_argument("--variation", metavar="NAME", help="a variation of the suite")
     sub.set_defaults(command=evaluate)
 
     sub = commands.add_parser("export", help="write a policy that runs with jax alone")
     sub.add_argument("checkpoint", metavar="CHECKPOINT|RUN", type=Path, help=place)
     sub.add_argument("file", metavar="policy.zip", type=Path, help="where to write it; replaced if it is there")
     sub.set_defaults(command=export)
+    sub = commands.add_parser("fleet", help="judge every committed checkpoint of one or many runs, with many processes")
+    sub.add_argument("runs", metavar="RUN", type=Path, nargs="+")
+    sub.add_argument("--workers", type=int, default=1, metavar="N", help="processes that evaluate (default: 1)")
+    sub.add_argument("--suite", metavar="NAME|FILE", help="evaluation suite (default: the shipped one for the task)")
+    sub.add_argument("--every", type=int, default=1, metavar="K", help="judge every K-th checkpoint only")
+    sub.add_argument("--report", action="store_true", help="also write leaderboard.html and leaderboard.csv")
+    until = sub.add_mutually_exclusive_group()
+    until.add_argument("--once", dest="mode", action="store_const", const="once", help="judge what is there (default)")
+    until.add_argument("--follow", dest="mode", action="store_const", const="follow", help="until stopped by Ctrl-C")
+    until.add_argument(
+        "--stop-when-done", dest="mode", action="store_const", const="until_done", help="until training has ended"
+    )
+    sub.set_defaults(command=fleet, mode="once")
+
+    sub = commands.add_parser(
+        "promote", help="move `best` of a run, if the evaluations of a fleet show that it is better"
+    )
+    sub.add_argument("run", metavar="RUN", type=Path)
+    sub.add_argument(
+        "--suite", metavar="NAME|FILE", help="decide by this suite (default: the one the run was judged by)"
+    )
+    sub.add_argument("--dry-run", action="store_true", help="say what would be done, and why")
+    sub.set_defaults(command=promote)
 
     sub = commands.add_parser("status", help="where a run stands, and who waits for what")
     sub.add_argument("run", metavar="RUN", type=Path)
@@ -132,7 +157,14 @@ def evaluate(options: argparse.Namespace, _: list[str]) -> int:
     from robo_rl.evaluation import evaluate_checkpoint
     from robo_rl.files import write_json_atomic
 
-    record = evaluate_checkpoint(options.checkpoint, options.episodes, options.episode_seed, options.video)
+    scenario = None
+    if (options.suite is None) != (options.variation is None):
+        raise UserError("--suite and --variation go together: which suite, and which of its variations.")
+    if options.suite is not None:
+        from robo_rl.fleet.suite import load_suite, scenario_of
+
+        scenario = scenario_of(load_suite(options.suite), options.variation)
+    record = evaluate_checkpoint(options.checkpoint, options.episodes, options.episode_seed, options.video, scenario)
     print(f"{record['env']}, checkpoint {record['checkpoint']}: {describe(record)}")
     for name, (successes, count) in record["success_by_kind"].items():
         print(f"  {name:12} {successes:4d} of {count}")
@@ -152,6 +184,39 @@ def export(options: argparse.Namespace, _: list[str]) -> int:
     judged = "never evaluated" if record is None else describe(record)
     print(f"{options.file}: {options.file.stat().st_size / 1e6:.2f} MB, {judged}")
     print(f"To see it: robo-rl evaluate {options.file} --video policy.mp4")
+    return 0
+
+
+def fleet(options: argparse.Namespace, _: list[str]) -> int:
+    """`robo-rl fleet RUN... [--workers N] [--suite NAME] [--follow|--once|--stop-when-done] [--report]`."""
+    # The coordinator loads modules that import JAX and MuJoCo; neither may take hold of a device or a screen.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("MUJOCO_GL", "disabled")
+    from robo_rl.fleet.command import fleet_command
+
+    return fleet_command(
+        options.runs,
+        suite_name=options.suite,
+        workers=options.workers,
+        mode=options.mode,
+        every=options.every,
+        with_report=options.report,
+        listen=StopOnSignal,
+    )
+
+
+def promote(options: argparse.Namespace, _: list[str]) -> int:
+    """`robo-rl promote RUN [--suite NAME] [--dry-run]`."""
+    from robo_rl.checkpoints.run_folder import RunFolder
+    from robo_rl.fleet.promote import promote
+
+    decision = promote(RunFolder(options.run), options.suite, options.dry_run)
+    moves = "would move" if options.dry_run else "moved"
+    stays = "would stay" if options.dry_run else "stays"
+    print(f"best {moves if decision.promotes else stays}: {decision.reason}")
+    print(
+        f"step {decision.candidate.step}: mean score {decision.mean:.4g} over {decision.episodes} episodes of evidence"
+    )
     return 0
 
 

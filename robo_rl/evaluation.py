@@ -1,12 +1,14 @@
 """Judge one checkpoint or policy export by hand: the same code as the evaluator of a run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robo_rl import presets, seeds
+from robo_rl import envs, presets, seeds
 from robo_rl.agents.agent import Policy
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.reader import load_meta, load_policy
+from robo_rl.config import Config, EnvConfig
 from robo_rl.errors import CheckpointError, ConfigError
 from robo_rl.experiment import Experiment, build
 from robo_rl.export.loading import expect_fit, load_export
@@ -62,8 +64,16 @@ def open_checkpoint(path: Path) -> Judged:
     return Judged(experiment, step, greedy(experiment.agent), policy)
 
 
-def evaluate_checkpoint(path: Path, episodes: int | None, first_seed: int | None, video: Path | None) -> dict[str, Any]:
+def evaluate_checkpoint(
+    path: Path,
+    episodes: int | None,
+    first_seed: int | None,
+    video: Path | None,
+    scenario: Callable[[Config], tuple[EnvConfig, int]] | None = None,
+) -> dict[str, Any]:
     """The record of an evaluation (see `roles.evaluator.evaluation`); None means what the checkpoint's config says.
+
+    `scenario` gives the environment and the number of simulations for a config, where they are not the config's own.
 
     Raises:
         CheckpointError, ExportError: as `open_checkpoint`.
@@ -80,7 +90,7 @@ def evaluate_checkpoint(path: Path, episodes: int | None, first_seed: int | None
         episode_seeds = seeds.evaluation_episodes(first, count)
     except ValueError as error:
         raise ConfigError(f"--episode-seed {first}: {error}") from error
-    env = judged.experiment.evaluation_env()
+    env = judged.experiment.evaluation_env() if scenario is None else envs.make_batched(*scenario(config))
     film = Film(env) if video is not None else None
     results = run_episodes(env, judged.act, judged.policy, episode_seeds, film)
     if film is not None and video is not None:

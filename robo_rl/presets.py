@@ -54,7 +54,7 @@ def validate(data: Any, source: str) -> Config:
     try:
         return Config.model_validate(data)
     except pydantic.ValidationError as error:
-        raise ConfigError(f"{source}:\n" + "\n".join(f"  {_explain(entry)}" for entry in error.errors())) from None
+        raise ConfigError(f"{source}:\n" + "\n".join(f"  {explain(entry)}" for entry in error.errors())) from None
 
 
 def parse(preset: str, flags: Sequence[str]) -> Config:
@@ -75,18 +75,19 @@ def parse(preset: str, flags: Sequence[str]) -> Config:
     return config
 
 
-def _explain(entry: Any) -> str:
+def explain(entry: Any, schema: type[pydantic.BaseModel] = Config) -> str:
+    """One line on one of pydantic's errors: the field of `schema`, its value, what is allowed, the nearest names."""
     field = ".".join(str(part) for part in entry["loc"] if part not in ("sac",)) or "(the whole file)"
     if entry["type"] == "extra_forbidden":
-        known = _fields_at(entry["loc"][:-1])
+        known = _fields_at(entry["loc"][:-1], schema)
         close = nearest(str(entry["loc"][-1]), known, 3)
         return f"{field}: there is no such field. Nearest: {', '.join(close)}."
     shown = "" if isinstance(entry.get("input"), dict) else f" is {entry.get('input')!r}"
     return f"{field}{shown}: {entry['msg']}."
 
 
-def _fields_at(path: Sequence[Any]) -> list[str]:
-    section: Any = Config
+def _fields_at(path: Sequence[Any], schema: type[pydantic.BaseModel]) -> list[str]:
+    section: Any = schema
     for part in path:
         if isinstance(section, type) and issubclass(section, pydantic.BaseModel) and part in section.model_fields:
             section = section.model_fields[part].annotation

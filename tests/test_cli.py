@@ -190,3 +190,52 @@ def test_a_damaged_checkpoint_is_named_and_training_does_not_start_over(trained,
     assert done.returncode == 2
     assert victim.name in done.stderr
     assert committed_steps(run / "checkpoints") == [step]
+
+
+@pytest.fixture(scope="module")
+def judged(trained, tmp_path_factory):
+    """The finished run, judged by a fleet of one worker and promoted; with the suite's file and what was said."""
+    folder = tmp_path_factory.mktemp("judged")
+    shutil.copytree(trained, folder / "run")
+    suite = {
+        **{"task": "grasp/*", "episodes": 4, "block_episodes": 2, "envs": 2, "promotion": {"min_episodes": 2}},
+        "variations": {"held_out": {}, "sparse": {"env": {"reward": "sparse"}}},
+    }
+    (folder / "few.yaml").write_text(yaml.safe_dump(suite))
+    done = [robo_rl("fleet", "run", "--suite", "few.yaml", "--report", folder=folder)]
+    done += [robo_rl("promote", "run", *flags, folder=folder) for flags in (["--dry-run"], [], [])]
+    assert [one.returncode for one in done] == [0] * 4, [one.stderr for one in done]
+    return folder, [one.stdout for one in done]
+
+
+def test_a_fleet_judges_a_run_and_promotes_its_best(judged):
+    folder, said = judged
+    steps = committed_steps(folder / "run" / "checkpoints")
+    assert f"{4 * len(steps)} blocks evaluated, {2 * len(steps)} rows merged, 0 workers lost" in said[0]
+    assert [text.partition(":")[0] for text in said[1:]] == ["best would move", "best moved", "best stays"]
+    assert "<svg" in (folder / "run" / "leaderboard.html").read_text()
+    assert len((folder / "run" / "leaderboard.csv").read_text().splitlines()) == 1 + 2 * len(steps)
+
+
+def test_the_worst_episode_is_played_again_by_the_command_that_the_leaderboard_gives(judged):
+    folder, _ = judged
+    [step] = committed_steps(folder / "run" / "best" / "checkpoints")
+    [row] = folder.glob(f"run/evaluations/few/{step}-*/held_out.json")
+    worst = json.loads(row.read_text())["worst"][0]
+    again = robo_rl(
+        *("evaluate", "run/best", "--suite", "run/evaluations/few/suite.json", "--variation", "held_out"),
+        *("--episodes", 1, "--episode-seed", worst["seed"], "--json", "again.json"),
+        folder=folder,
+    )
+    assert again.returncode == 0, again.stderr
+    assert json.loads((folder / "again.json").read_text())["episodes"] == [worst]
+
+
+def test_fleets_and_promotions_that_cannot_be(trained, tmp_path, capsys):
+    assert "no run folder" in refused(capsys, "fleet", tmp_path)
+    assert "Nearest: grasp" in refused(capsys, "fleet", trained, "--suite", "grap")
+    assert "is for suite/*, and this run's task is grasp/cube" in refused(capsys, "fleet", trained, "--suite", "suite")
+    assert "--workers is 0" in refused(capsys, "fleet", trained, "--workers", 0)
+    assert "named twice" in refused(capsys, "fleet", trained, trained)
+    assert "no evaluations" in refused(capsys, "promote", trained)
+    assert "go together" in refused(capsys, "evaluate", trained, "--suite", "grasp")

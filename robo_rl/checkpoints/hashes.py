@@ -27,6 +27,17 @@ def listed_items(step_folder: pathlib.Path) -> set[str]:
     return {name.partition("/")[0] for name in _listed(step_folder)}
 
 
+def item_digest(step_folder: pathlib.Path, item: str) -> str | None:
+    """12 hexadecimal digits that stand for the content of one item as it was written; None if it cannot be told.
+
+    Two checkpoints of one step, before and after a run was resumed, differ in it.
+    """
+    entries = sorted(
+        (name, entry["sha256"]) for name, entry in _listed(step_folder).items() if name.startswith(f"{item}/")
+    )
+    return hashlib.sha256(repr(entries).encode()).hexdigest()[:12] if entries else None
+
+
 def find_damage(step_folder: pathlib.Path, item: str) -> str | None:
     """What is wrong with the first bad file of one item, naming the file with its path, or None if all is well."""
     entries = {name: entry for name, entry in _listed(step_folder).items() if name.startswith(f"{item}/")}

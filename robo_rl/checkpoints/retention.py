@@ -1,8 +1,8 @@
-"""Which checkpoints are kept: the newest, the best judged so far, and always one to resume from."""
+"""Which checkpoints are kept: the newest, the best judged so far, one to resume from, and those being evaluated."""
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from orbax.checkpoint import checkpoint_managers
 
@@ -37,6 +37,8 @@ class Retention(checkpoint_managers.PreservationPolicy):
     keep_best: int
     scores: Mapping[int, float] = dataclasses.field(default_factory=dict)
     restorable: Collection[int] = ()
+    condemn: Callable[[set[int]], set[int]] = set
+    """Given the steps that would go, those that may: what a fleet is evaluating stays until a later save."""
 
     def should_preserve(
         self,
@@ -47,4 +49,5 @@ class Retention(checkpoint_managers.PreservationPolicy):
         """Whether each of `checkpoints` is kept; called by Orbax inside a save."""
         steps = [checkpoint.step for checkpoint in checkpoints]
         kept = preserved_steps(steps, self.restorable, self.scores, self.keep_newest, self.keep_best)
-        return [step in kept for step in steps]
+        dropped = self.condemn(set(steps) - kept)
+        return [step not in dropped for step in steps]

@@ -1,7 +1,6 @@
 """The folder of one run: what lies where, who may write it, and whether it holds the same experiment."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Collection, Iterator
@@ -12,7 +11,9 @@ import pydantic
 import yaml
 
 from robo_rl.checkpoints.layout import committed_steps, remove_later, remove_unfinished, restorable_steps
+from robo_rl.checkpoints.locks import exclusive, is_held
 from robo_rl.checkpoints.manifest import differences, environment_manifest
+from robo_rl.checkpoints.pins import pins_folder
 from robo_rl.config import Config
 from robo_rl.errors import CheckpointError, ConfigError, UserError
 from robo_rl.files import read_json, write_json_atomic
@@ -67,6 +68,7 @@ class RunFolder:
         with _writable(self.path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.evaluations.mkdir(exist_ok=True)
+            pins_folder(self.checkpoints).mkdir(exist_ok=True)
             remove_unfinished(self.checkpoints)
             for temporary in [*self.path.glob("*.tmp*"), *self.evaluations.glob("*.tmp*"), *self.videos.glob("*.tmp*")]:
                 temporary.unlink(missing_ok=True)
@@ -99,33 +101,24 @@ class RunFolder:
         Raises:
             UserError: another process holds it (its id is named), or the folder cannot be written.
         """
-        with _writable(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = self.lock_file.open("a+")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise UserError(
-                    f"{self.path} is being trained by process {file.read().strip() or '(unknown)'}. "
-                    "Wait for it, stop it, or choose another folder (--run DIR)."
-                ) from None
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+        with contextlib.ExitStack() as held:
+            with _writable(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(
+                    exclusive(
+                        self.lock_file,
+                        str(os.getpid()),
+                        lambda owner: (
+                            f"{self.path} is being trained by process {owner}. "
+                            "Wait for it, stop it, or choose another folder (--run DIR)."
+                        ),
+                    )
+                )
             yield
 
     def is_running(self) -> bool:
         """Whether a training job holds the lock now."""
-        if not self.lock_file.exists():
-            return False
-        with self.lock_file.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_held(self.lock_file)
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration of the run.

@@ -1,6 +1,7 @@
 """Saves checkpoints in the background, whole or not at all, and drops old ones."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ from robo_rl.checkpoints.layout import (
     UNFINISHED_SUFFIX,
     restorable_steps,
 )
+from robo_rl.checkpoints.pins import condemn
 from robo_rl.checkpoints.retention import Retention
 from robo_rl.errors import CheckpointError
 
@@ -53,7 +55,7 @@ class CheckpointWriter:
             raise ValueError(f"keep_newest must be >= 1 and keep_best >= 0, not {keep_newest} and {keep_best}")
         self.folder = pathlib.Path(folder).absolute()  # Orbax accepts a relative folder and fails later
         self._scores = scores
-        self._retention = Retention(keep_newest, keep_best)
+        self._retention = Retention(keep_newest, keep_best, condemn=functools.partial(condemn, self.folder))
         self._in_flight: int | None = None
         self._manager = self._open()
 

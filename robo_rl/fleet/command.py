@@ -1,0 +1,80 @@
+"""`robo-rl fleet`: the coordinator with processes of this machine as workers, and the tables at the end."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.errors import ConfigError
+from robo_rl.fleet.blocks import merge
+from robo_rl.fleet.coordinator import Mode, Tally, run_fleet
+from robo_rl.fleet.executor import ProcessExecutor
+from robo_rl.fleet.report import leaderboard
+from robo_rl.fleet.suite import Suite, load_suite, suite_for
+from robo_rl.fleet.table import read_table, write_csv, write_text
+from robo_rl.fleet.worker import evaluate_block, warm_up
+from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT
+
+
+def fleet_command(
+    paths: Sequence[Path],
+    *,
+    suite_name: str | None,
+    workers: int,
+    mode: Mode,
+    every: int,
+    with_report: bool,
+    listen: Callable[[], Callable[[], bool]],
+) -> int:
+    """Judge the checkpoints of the runs at `paths`; 1 if one of them could not be read, else 0.
+
+    `listen` is called when work begins; what it gives says from then on whether to stop.
+
+    Raises:
+        UserError, RunFailedError: as `run_fleet`; also two paths to one run, or counts below 1.
+    """
+    runs = [RunFolder(path.resolve()) for path in paths]
+    if workers < 1 or every < 1:
+        raise ConfigError(f"--workers is {workers} and --every is {every}; both must be at least 1.")
+    if len({run.path for run in runs}) < len(runs):
+        raise ConfigError("The same run is named twice. Name each run once.")
+    suites = {str(run.path): _suite(run, suite_name) for run in runs}
+    environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": os.environ.get("MUJOCO_GL", "disabled")}
+    with ProcessExecutor(workers, environment) as executor:
+        if mode != "once":
+            for _ in range(workers):
+                executor.submit(warm_up, str(runs[0].path))
+        tally = run_fleet(
+            runs,
+            lambda run: suites[str(run.path)],
+            executor,
+            workers,
+            (evaluate_block, merge),
+            mode=mode,
+            every=every,
+            report=lambda note: print(note, flush=True),
+            stop=listen(),
+        )
+    print(_told(tally))
+    if with_report:
+        _write_report(runs, suites)
+    return 1 if tally.unreadable else 0
+
+
+def _suite(run: RunFolder, name: str | None) -> Suite:
+    return load_suite(name) if name is not None else suite_for(run.config()["env"]["name"])
+
+
+def _write_report(runs: Sequence[RunFolder], suites: dict[str, Suite]) -> None:
+    """leaderboard.html and leaderboard.csv: in the run's folder, or in the one all the runs share."""
+    folder = runs[0].path if len(runs) == 1 else Path(os.path.commonpath([run.path for run in runs]))
+    rows = read_table((run, suites[str(run.path)].name) for run in runs)
+    write_csv(folder / "leaderboard.csv", rows)
+    write_text(folder / "leaderboard.html", leaderboard(rows))
+    print(f"{len(rows)} rows in {folder / 'leaderboard.html'} and leaderboard.csv")
+
+
+def _told(tally: Tally) -> str:
+    lines = [f"{tally.blocks} blocks evaluated, {tally.merged} rows merged, {tally.deaths} workers lost."]
+    lines += [f"Could not be judged: {where}: {why}" for where, why in tally.unreadable.items()]
+    return "\n".join(lines)

@@ -1,0 +1,187 @@
+"""One run as a fleet sees it: which checkpoints there are, which blocks of them are open, and what is pinned."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from robo_rl import presets
+from robo_rl.checkpoints.hashes import item_digest
+from robo_rl.checkpoints.layout import HASHES, POLICY
+from robo_rl.checkpoints.locks import exclusive
+from robo_rl.checkpoints.pins import FLEET_LOCK, pin, release
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.errors import UserError
+from robo_rl.files import read_json
+from robo_rl.fleet.blocks import Block, finished_blocks, open_suite, row_file, variation_folder
+from robo_rl.fleet.schedule import Backlog, due_steps
+from robo_rl.fleet.suite import Suite, evaluation_environment
+
+TRAINER_ABSENT_SECONDS = 60.0
+"""A run whose trainer was killed counts as over when nobody has resumed it for so long."""
+
+
+class FollowedRun:
+    """The state of one run; all of it can be found again in the run's files."""
+
+    def __init__(self, run: RunFolder, suite: Suite, every: int) -> None:
+        """Nothing is read yet but the config; call `poll`, under `fleet_lock`.
+
+        Raises:
+            UserError: no run folder, or it cannot be written.
+            ConfigError: the suite is for another task, or has changed since it was used here.
+        """
+        self.run, self.suite, self._every = run, suite, every
+        config = presets.validate(run.config(), str(run.config_file))
+        for variation in suite.variations:
+            evaluation_environment(suite, variation, config)
+        open_suite(run, suite)
+        self.backlog = Backlog()
+        self.unreadable: dict[int, str] = {}
+        self._policy_every = config.checkpoint.policy_every
+        self._known: dict[int, str] = {}
+        self._scheduled: set[int] = set()
+        self._open: dict[tuple[int, str], set[int]] = {}
+        self._pinned: set[int] = set()
+        self._last_sign_of_trainer = time.monotonic()
+
+    def poll(self) -> None:
+        """Find checkpoints that came and went. The cost is one listing, and work for those that changed."""
+        names = os.listdir(self.run.checkpoints) if self.run.checkpoints.is_dir() else []
+        there = {int(name) for name in names if name.isdecimal()}
+        for step in self._known.keys() - there:
+            self.forget(step)
+        for step in there - self._known.keys():
+            if (self.run.checkpoints / str(step) / HASHES).is_file():
+                digest = item_digest(self.run.checkpoints / str(step), POLICY)
+                self._known[step] = digest or "unreadable"
+        due = due_steps(self._known.keys() - self.unreadable.keys(), self._policy_every, self._every, self.is_over())
+        for step in due:
+            if step not in self._scheduled:
+                self._schedule(step)
+
+    def has_checkpoints(self) -> bool:
+        """Whether any checkpoint was there at the last `poll`."""
+        return bool(self._known)
+
+    def next_block(self) -> Block | None:
+        """The next block to hand out, its checkpoint pinned; None if nothing waits."""
+        while (block := self.backlog.take()) is not None:
+            if block.index is None or block.step in self._pinned:
+                return block
+            if pin(self.run.checkpoints, self._pinned | {block.step}, block.step):
+                self._pinned.add(block.step)
+                return block
+            # On its way out. It stays known until its folder is gone, so that it is not taken up again.
+            self._drop(block.step)
+        return None
+
+    def completed(self, block: Block) -> None:
+        """A block's file is there: with a variation's last, merging it is due; with the last of all, the pin goes."""
+        if block.index is None:
+            return
+        still_open = self._open.get((block.step, block.variation))
+        if still_open is None:  # the checkpoint went while its last blocks were played
+            return
+        still_open.discard(block.index)
+        if still_open:
+            return
+        del self._open[block.step, block.variation]
+        self.backlog.add([block._replace(index=None)])
+        if not any((block.step, variation) in self._open for variation in self.suite.variations):
+            self._unpin(block.step)
+
+    def give_back(self, block: Block) -> None:
+        """The worker at this block died: the block waits again."""
+        if block.index is None or (block.step, block.variation) in self._open:
+            self.backlog.add([block])
+
+    def forget(self, step: int) -> None:
+        """A checkpoint was removed or replaced; if a step of that number is there at the next poll, it is a new one."""
+        self._drop(step)
+        self._known.pop(step, None)
+        self._scheduled.discard(step)
+
+    def give_up(self, step: int, reason: str) -> None:
+        """A checkpoint is there and cannot be judged: leave it alone until the fleet is started again."""
+        self.unreadable[step] = reason
+        self._drop(step)
+
+    def is_over(self) -> bool:
+        """Whether training has ended: nobody trains here, and the trainer said so or has been gone for long."""
+        now = time.monotonic()
+        if self.run.is_running():
+            self._last_sign_of_trainer = now
+            return False
+        said: dict[str, Any] = self.run.status() or {"state": "finished"}
+        has_ended = said.get("state") in ("finished", "stopped", "failed")
+        return has_ended or now - self._last_sign_of_trainer > TRAINER_ABSENT_SECONDS
+
+    def close(self) -> None:
+        """Let go of every pin."""
+        if self._pinned:
+            self._pinned.clear()
+            release(self.run.checkpoints, ())
+
+    def _schedule(self, step: int) -> None:
+        """Let the blocks of a new checkpoint wait, except those whose files are there already."""
+        self._scheduled.add(step)
+        waiting: list[Block] = []
+        for variation in self.suite.variations:
+            whole = Block(str(self.run.path), step, self._known[step], variation, None)
+            finished = finished_blocks(variation_folder(self.suite, whole))
+            missing = [index for index in range(self.suite.blocks) if index not in finished]
+            if missing:
+                self._open[step, variation] = set(missing)
+                waiting.extend(whole._replace(index=index) for index in missing)
+            elif not _is_merged(self.suite, whole):
+                waiting.append(whole)
+        self.backlog.add(waiting)
+
+    def _drop(self, step: int) -> None:
+        self.backlog.drop(step)
+        for variation in self.suite.variations:
+            self._open.pop((step, variation), None)
+        self._unpin(step)
+
+    def _unpin(self, step: int) -> None:
+        if step in self._pinned:
+            self._pinned.discard(step)
+            release(self.run.checkpoints, self._pinned)
+
+
+def _is_merged(suite: Suite, whole: Block) -> bool:
+    file = row_file(suite, whole)
+    return file.exists() and read_json(file)["episodes"] == suite.episodes
+
+
+@contextmanager
+def fleet_lock(run: RunFolder) -> Iterator[None]:
+    """Be the only fleet on this run.
+
+    Raises:
+        UserError: another fleet is (it is named), or the folder cannot be written.
+    """
+    name = f"{socket.gethostname()} process {os.getpid()}"
+
+    def refusal(owner: str) -> str:
+        return (
+            f"{run.path} is already followed by the fleet of {owner}. One is enough: give that one more workers, or "
+            "stop it first. Nothing is lost: the next fleet goes on from its files."
+        )
+
+    if not run.path.is_dir():
+        raise UserError(f"{run.path} is no run folder: there is no such folder.")
+    try:
+        lock = exclusive(run.path / FLEET_LOCK, name, refusal)
+        lock.__enter__()
+    except OSError as error:
+        raise UserError(
+            f"{run.path} cannot be written ({error.strerror}); a fleet writes its results there."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)

@@ -1,0 +1,194 @@
+"""What "good" means for a task: a suite of variations, each judged on the same fixed episode seeds."""
+
+import fnmatch
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from robo_rl import presets, resources
+from robo_rl.config import Config, EnvConfig, Section
+from robo_rl.errors import ConfigError, nearest
+from robo_rl.seeds import evaluation_episodes
+
+
+class Variation(Section):
+    """One way in which the task is posed."""
+
+    description: str = Field(default="", description="What differs from the training task, for people.")
+    env: dict[str, Any] = Field(
+        default={}, description="Fields of `env` (EnvConfig) that differ from the run's; sections may be nested."
+    )
+
+
+class PromotionRule(Section):
+    """When a checkpoint may take the place of the one that `best` points to."""
+
+    min_episodes: int = Field(default=50, ge=2, description="Episodes of evidence, over all variations.")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="One-sided, of the paired bootstrap.")
+    margin: float = Field(
+        default=0.0, ge=0, description="Least gain, in success rate where the task knows success, else in return."
+    )
+    resamples: int = Field(default=10_000, ge=1000, description="Resamples of the bootstrap.")
+
+
+class Suite(Section):
+    """A file of configs/evaluation; its name is the file's."""
+
+    name: str = Field(description="Folder of the results in RUN/evaluations; from the file's name.")
+    description: str = ""
+    task: str = Field(description="Environments it is for, as a pattern: grasp/*, suite/cheetah-run.")
+    episodes: int = Field(default=100, ge=2, description="Episodes of each variation; a multiple of block_episodes.")
+    block_episodes: int = Field(default=25, ge=1, description="Episodes of one unit of work.")
+    envs: int = Field(default=25, ge=1, description="Simulations stepped together; fixed, so that results repeat.")
+    first_seed: int = Field(default=0, ge=0, lt=2**29, description="Episode seeds are first_seed, first_seed + 1, ...")
+    variations: dict[str, Variation] = Field(default={"nominal": Variation()}, min_length=1)
+    promotion: PromotionRule = PromotionRule()
+
+    @pydantic.model_validator(mode="after")
+    def _whole_blocks(self) -> Self:
+        if self.episodes % self.block_episodes or self.blocks < 2:
+            raise ValueError(
+                f"episodes ({self.episodes}) must be at least two times block_episodes ({self.block_episodes}) and a "
+                "multiple of it: promotion chooses on one half of the blocks and confirms on the other"
+            )
+        for name in [self.name, *self.variations]:
+            if not re.fullmatch(r"[a-z0-9_]+(-[a-z0-9_]+)*", name):
+                raise ValueError(f"{name!r} becomes a folder: use lower-case letters, digits, _ and -")
+        return self
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of each variation."""
+        return self.episodes // self.block_episodes
+
+    def seeds(self, block: int) -> list[int]:
+        """The episode seeds of one block; the same for every variation and checkpoint."""
+        return evaluation_episodes(self.first_seed + block * self.block_episodes, self.block_episodes)
+
+
+def load_suite(name: str) -> Suite:
+    """The suite of a YAML file, or the shipped one of that name.
+
+    Raises:
+        ConfigError: no such suite (the nearest are listed), not YAML, an unknown field or a value out of range.
+    """
+    shipped = _shipped()
+    path = Path(name) if Path(name).is_file() else shipped.get(name)
+    if path is None:
+        raise ConfigError(
+            f"There is no suite {name!r} (--suite): no such file, and no shipped suite of that name. Nearest: "
+            f"{', '.join(nearest(name, shipped))}."
+        )
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds no fields. A suite needs at least `task`.")
+    return parse_suite({"name": path.stem, **data}, str(path))
+
+
+def parse_suite(data: Any, source: str) -> Suite:
+    """A suite from nested dicts; `source` is named in errors.
+
+    Raises:
+        ConfigError: one line for each wrong field.
+    """
+    try:
+        suite = Suite.model_validate(data)
+    except pydantic.ValidationError as error:
+        lines = "\n".join(f"  {presets.explain(entry, Suite)}" for entry in error.errors())
+        raise ConfigError(f"{source}:\n{lines}") from None
+    for variation in suite.variations:
+        # Shows misspelt fields now; whether the task takes them is known when its environment is made.
+        environment(suite, variation, EnvConfig(), source)
+    return suite
+
+
+def suite_for(task: str) -> Suite:
+    """The shipped suite for an environment's name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for name in sorted(_shipped()):
+        suite = load_suite(name)
+        if fnmatch.fnmatchcase(task, suite.task):
+            return suite
+    raise ConfigError(f"No shipped suite is for {task}. Write one (see configs/evaluation) and give it with --suite.")
+
+
+def environment(suite: Suite, variation: str, base: EnvConfig, source: str | None = None) -> EnvConfig:
+    """The `env` of a variation: `base` with its fields put over it.
+
+    Raises:
+        ConfigError: an unknown field or a value out of range; names suite, variation and field.
+    """
+    fields = _overlaid(base.model_dump(), suite.variations[variation].env)
+    try:
+        return EnvConfig.model_validate(fields)
+    except pydantic.ValidationError as error:
+        lines = "\n".join(
+            f"  variations.{variation}.env.{presets.explain(entry, EnvConfig)}" for entry in error.errors()
+        )
+        raise ConfigError(f"{source or f'suite {suite.name}'}:\n{lines}") from None
+
+
+def evaluation_environment(suite: Suite, variation: str, config: Config) -> EnvConfig:
+    """What a run's checkpoints are judged in: its task, objects of its evaluation family, and the variation's fields.
+
+    Raises:
+        ConfigError: the suite is for another task, or as `environment`.
+    """
+    if not fnmatch.fnmatchcase(config.env.name, suite.task):
+        raise ConfigError(
+            f"The suite {suite.name} is for {suite.task}, and this run's task is {config.env.name}. Choose a suite for "
+            "it (--suite); configs/evaluation holds those that are shipped."
+        )
+    return environment(suite, variation, config.env.model_copy(update={"family": config.evaluation.family}))
+
+
+def scenario_of(suite: Suite, variation: str) -> Callable[[Config], tuple[EnvConfig, int]]:
+    """From a run's config to the environment of a variation and how many simulations of it are stepped together.
+
+    Raises:
+        ConfigError: the suite has no such variation; and when called, as `evaluation_environment`.
+    """
+    if variation not in suite.variations:
+        raise ConfigError(
+            f"The suite {suite.name} has no variation {variation!r} (--variation). Nearest: "
+            f"{', '.join(nearest(variation, suite.variations))}."
+        )
+    return lambda config: (evaluation_environment(suite, variation, config), suite.envs)
+
+
+def incompatibilities(old: Suite, new: Suite) -> list[str]:
+    """In what `new` differs so that results of `old` are none of it. More episodes or variations do not count."""
+    fields = ("task", "block_episodes", "envs", "first_seed")
+    found = [
+        f"{name}: {getattr(old, name)} -> {getattr(new, name)}"
+        for name in fields
+        if getattr(old, name) != getattr(new, name)
+    ]
+    return found + [
+        f"variations.{name}.env: {old.variations[name].env} -> {new.variations[name].env}"
+        for name in sorted(old.variations.keys() & new.variations.keys())
+        if old.variations[name].env != new.variations[name].env
+    ]
+
+
+def _overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(name), dict)
+        merged[name] = _overlaid(base[name], value) if both else value
+    return merged
+
+
+def _shipped() -> dict[str, Path]:
+    return {file.stem: file for file in (resources.configs() / "evaluation").glob("*.yaml")}

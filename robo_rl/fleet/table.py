@@ -1,0 +1,99 @@
+"""The merged rows of all runs a fleet follows, as one table: in memory, and as a CSV file."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from robo_rl.checkpoints.layout import committed_steps
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.errors import UserError
+from robo_rl.files import read_json
+from robo_rl.fleet.blocks import suite_folder
+
+
+class Row(NamedTuple):
+    """One checkpoint in one variation. `score`, `low`, `high`: success rate where the task knows it, else return."""
+
+    run: str
+    suite: str
+    variation: str
+    step: int
+    policy: str
+    episodes: int
+    score: float
+    low: float
+    high: float
+    return_mean: float
+    return_low: float
+    return_high: float
+    success_rate: float | None
+    is_there: bool
+    worst: list[dict[str, Any]]
+
+
+def read_table(runs: Iterable[tuple[RunFolder, str]]) -> list[Row]:
+    """Every merged row of these (run, suite's name), ordered by run, suite, variation and step.
+
+    Raises:
+        UserError: a row's file is damaged.
+    """
+    rows = []
+    for run, suite in runs:
+        there = set(committed_steps(run.checkpoints))
+        for file in suite_folder(run, suite).glob("*-*/*.json"):
+            rows.append(_row(str(os.path.relpath(run.path)), read_json(file), there))
+    return sorted(rows, key=lambda row: (row.run, row.suite, row.variation, row.step, row.policy))
+
+
+def write_csv(path: Path, rows: Iterable[Row]) -> None:
+    """Write all columns but the worst episodes.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Row._fields[:-1])
+    writer.writerows(row[:-1] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees the old file or the whole new one.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error}). Choose another place.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _row(run: str, record: dict[str, Any], there: set[int]) -> Row:
+    returned, success = record["return"], record["success"]
+    score = success["rate"] if success else returned["mean"]
+    return Row(
+        run=run,
+        suite=record["suite"],
+        variation=record["variation"],
+        step=record["step"],
+        policy=record["policy"],
+        episodes=record["episodes"],
+        score=score,
+        low=(success or returned)["low"],
+        high=(success or returned)["high"],
+        return_mean=returned["mean"],
+        return_low=returned["low"],
+        return_high=returned["high"],
+        success_rate=success["rate"] if success else None,
+        is_there=record["step"] in there,
+        worst=record["worst"],
+    )

@@ -1,0 +1,165 @@
+"""`best` moves on evidence only, and always points to a whole checkpoint."""
+
+import json
+import shutil
+
+import jax.numpy as jnp
+import pytest
+
+from robo_rl.checkpoints.hashes import item_digest
+from robo_rl.checkpoints.locks import exclusive
+from robo_rl.checkpoints.reader import load_policy
+from robo_rl.checkpoints.writer import CheckpointWriter
+from robo_rl.errors import CheckpointError, UserError
+from robo_rl.fleet import promote as promoting
+from robo_rl.fleet.blocks import Block, block_file, open_suite, write_result
+from robo_rl.fleet.promote import promote, read_history
+from tests.fleet import stub
+
+SUITE = stub.make_suite(episodes=40, block_episodes=10, promotion={"min_episodes": 20, "margin": 0.05})
+
+
+def judged_run(folder, successes):
+    """A run whose checkpoints succeed, per block, in so many of the 10 episodes."""
+    run = stub.make_run(folder)
+    with CheckpointWriter(run.checkpoints, keep_newest=20, keep_best=0) as writer:
+        for step in successes:
+            writer.save(step, {"w": jnp.full(2, step)}, None, {})
+    open_suite(run, SUITE)
+    for step, counts in successes.items():
+        judge(run, step, counts)
+    return run
+
+
+def judge(run, step, counts):
+    block = Block(str(run.path), step, item_digest(run.checkpoints / str(step), "policy"), "nominal", None)
+    for index, count in enumerate(counts):
+        one = block._replace(index=index)
+        episodes = [
+            {"seed": seed, "kind": "", "return": 0.0, "length": 1, "success": place < count}
+            for place, seed in enumerate(SUITE.seeds(index))
+        ]
+        write_result(block_file(SUITE, one), {"episodes": episodes})
+
+
+def add(run, step, counts):
+    with CheckpointWriter(run.checkpoints, keep_newest=20, keep_best=0) as writer:
+        writer.save(step, {"w": jnp.full(2, step)}, None, {})
+    judge(run, step, counts)
+
+
+def test_the_first_needs_nobody_to_beat_and_the_next_must_be_better(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [2, 2, 2, 2], 200: [5, 5, 5, 5]})
+    assert promote(run, dry_run=True).promotes
+    assert not (run.path / "best").exists()
+    assert promote(run).candidate.step == 200
+    assert float(load_policy(run.path / "best" / "checkpoints", 200)["w"][0]) == 200
+    assert not promote(run).promotes
+    add(run, 300, [6, 5, 6, 5])  # better where it is chosen, not where it is confirmed
+    decision = promote(run)
+    assert (decision.promotes, decision.candidate.step) == (False, 300)
+    assert "not more than the margin of 0.05" in decision.reason
+    add(run, 400, [9, 9, 9, 9])
+    decision = promote(run)
+    assert decision.promotes
+    assert decision.comparison.gain == pytest.approx(0.4)
+    assert (run.path / "best").resolve().name == "0002"
+    first, second = read_history(run)
+    assert (first["against"], second["against"]["step"]) == (None, 200)
+    assert second["evidence"]["blocks"] == [1, 3]
+    assert second["evidence"]["comparison"]["low"] == decision.comparison.low > 0.05
+
+
+def test_a_lucky_half_promotes_nothing(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [5, 5, 5, 5]})
+    promote(run)
+    add(run, 200, [10, 5, 10, 5])
+    assert not promote(run).promotes
+
+
+def test_too_few_episodes_promote_nothing(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+    strict = SUITE.model_copy(update={"promotion": SUITE.promotion.model_copy(update={"min_episodes": 21})})
+    open_suite(run, strict)
+    decision = promote(run)
+    assert not decision.promotes
+    assert "20 episodes of evidence are fewer than the 21" in decision.reason
+
+
+def test_best_outlives_retention_and_a_resume(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+    promote(run)
+    shutil.rmtree(run.checkpoints / "100")
+    assert load_policy(run.path / "best" / "checkpoints", 100)["w"].shape == (2,)
+
+
+def test_without_all_blocks_there_is_no_candidate(tmp_path):
+    run = stub.make_run(tmp_path / "run")
+    with pytest.raises(UserError, match="no evaluations"):
+        promote(run)
+    run = judged_run(tmp_path / "other", {100: [9, 9, 9]})
+    with pytest.raises(UserError, match="Let the fleet finish"):
+        promote(run)
+    with pytest.raises(UserError, match="no run folder"):
+        promote(stub.RunFolder(tmp_path / "none"))
+
+
+def test_two_at_once_are_refused(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+    with (
+        exclusive(run.path / "promote.lock", "4711", str),
+        pytest.raises(UserError, match="Process 4711 is promoting"),
+    ):
+        promote(run)
+
+
+def test_an_incumbent_that_was_judged_otherwise_cannot_be_compared(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [5, 5, 5, 5]})
+    promote(run)
+    add(run, 200, [9, 9, 9, 9])
+    shutil.rmtree(next((run.evaluations / "stub").glob("100-*")))
+    with pytest.raises(UserError, match="was not judged by suite stub"):
+        promote(run)
+
+
+def test_a_damaged_candidate_leaves_best_alone(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [5, 5, 5, 5]})
+    promote(run)
+    add(run, 200, [9, 9, 9, 9])
+    file = max((run.checkpoints / "200" / "policy").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        promote(run)
+    assert load_policy(run.path / "best" / "checkpoints", 100)["w"].shape == (2,)
+    assert len(read_history(run)) == 1
+
+
+def test_a_damaged_block_is_no_evidence(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [5, 5, 5, 5]})
+    [file] = run.evaluations.glob("stub/100-*/nominal/00001.json")
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({"episodes": record["episodes"][1:]}))
+    with pytest.raises(UserError, match="is not the result of block 1"):
+        promote(run)
+
+
+@pytest.mark.parametrize("dies_at", ["_copy_checkpoint", "write_json_atomic", "_point_to_last"])
+def test_a_promotion_that_is_cut_off_is_taken_up_by_the_next(tmp_path, monkeypatch, dies_at):
+    run = judged_run(tmp_path / "run", {100: [5, 5, 5, 5]})
+    promote(run)
+    add(run, 200, [10, 10, 10, 10])
+    real = getattr(promoting, dies_at)
+
+    def dies(*arguments):
+        if dies_at != "_point_to_last" or len(arguments[1]) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promoting, dies_at, dies)
+        with pytest.raises(KeyboardInterrupt):
+            promote(run)
+    assert load_policy(run.path / "best" / "checkpoints", 100)["w"].shape == (2,)
+    promote(run)
+    assert float(load_policy(run.path / "best" / "checkpoints", 200)["w"][0]) == 200
+    assert [entry["step"] for entry in read_history(run)] == [100, 200]

@@ -1,0 +1,50 @@
+import csv
+import re
+
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.fleet.blocks import merge
+from robo_rl.fleet.coordinator import run_fleet
+from robo_rl.fleet.report import leaderboard, video_command
+from robo_rl.fleet.table import read_table, write_csv
+from tests.fleet import stub
+from tests.fleet.test_coordinator import Inline
+
+
+def table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = stub.make_run(tmp_path / "a<b", [100, 200])
+    suite = stub.make_suite(variations={"nominal": {}, "slow": {}})
+    run_fleet([run], lambda run: suite, Inline(), 1, (stub.evaluate, merge), report=lambda note: None)
+    (run.checkpoints / "100" / "hashes.json").unlink()
+    return read_table([(RunFolder(run.path), "stub")])
+
+
+def test_the_table_has_a_row_per_checkpoint_and_variation(tmp_path, monkeypatch):
+    rows = table(tmp_path, monkeypatch)
+    assert [(row.variation, row.step, row.is_there) for row in rows] == [
+        *(("nominal", 100, False), ("nominal", 200, True)),
+        *(("slow", 100, False), ("slow", 200, True)),
+    ]
+    assert rows[0].score == rows[0].success_rate == 0.5
+    write_csv(tmp_path / "table.csv", rows)
+    with (tmp_path / "table.csv").open() as file:
+        written = list(csv.DictReader(file))
+    assert [float(row["return_mean"]) for row in written] == [row.return_mean for row in rows]
+    assert [path.name for path in tmp_path.glob("*.csv*")] == ["table.csv"]
+
+
+def test_the_page_stands_alone_and_names_what_matters(tmp_path, monkeypatch):
+    rows = table(tmp_path, monkeypatch)
+    page = leaderboard(rows)
+    assert not re.search(r"<script|<img|<link|https?://", page)
+    assert "a&lt;b" in page
+    assert "a<b" not in page
+    assert page.count("<svg") == 2
+    assert "no longer kept" not in page  # the newer one is as good, and wins
+    seed = rows[1].worst[0]["seed"]
+    assert f"--episode-seed {seed} --video" in page
+    assert "evaluations/stub/suite.json --variation nominal" in video_command(rows[1], seed)
+
+
+def test_a_page_without_rows_is_a_page():
+    assert "<h1>Leaderboard</h1>" in leaderboard([])
