@@ -176,6 +176,9 @@ class EvaluationConfig(Section):
     family: Literal["train", "held_out"] = Field(
         default="held_out", description="Half of the objects grasp/objects draws from."
     )
+    episode_steps: int | None = Field(
+        default=None, ge=1, description="Time limit of an evaluation episode (control steps); none: that of env."
+    )
     video: bool = Field(
         default=False, description="Whether each evaluation writes videos/STEP.mp4 of its first episode."
     )

@@ -8,7 +8,7 @@ import jax
 from robo_rl import envs, seeds
 from robo_rl.agents.agent import Agent
 from robo_rl.agents.sac import make_sac
-from robo_rl.config import Config
+from robo_rl.config import Config, EnvConfig
 from robo_rl.critics.heads import make_head
 from robo_rl.envs.interface import BatchedEnvironment
 from robo_rl.errors import ConfigError
@@ -35,9 +35,8 @@ class Experiment:
         return envs.make_batched(self.config.env, self.config.actor.envs)
 
     def evaluation_env(self) -> BatchedEnvironment:
-        """The simulations of an evaluator; objects come from the family that evaluation names."""
-        config = self.config.env.model_copy(update={"family": self.config.evaluation.family})
-        return envs.make_batched(config, self.config.evaluation.envs)
+        """The simulations of an evaluator."""
+        return envs.make_batched(evaluation_env_config(self.config), self.config.evaluation.envs)
 
     def actor(self, actor: int = 0, incarnation: int = 0) -> Actor:
         """An actor with fresh simulations."""
@@ -78,6 +77,14 @@ class Experiment:
     def meta(self) -> dict[str, Any]:
         """What makes a checkpoint readable without its run folder."""
         return {"spec": self.spec.to_json(), "config": self.config.model_dump(mode="json")}
+
+
+def evaluation_env_config(config: Config) -> EnvConfig:
+    """The run's environment as evaluation wants it: with the family and time limit that `evaluation` names."""
+    changes: dict[str, Any] = {"family": config.evaluation.family}
+    if config.evaluation.episode_steps is not None:
+        changes["episode_steps"] = config.evaluation.episode_steps
+    return config.env.model_copy(update=changes)
 
 
 def limiter(config: Config) -> RateLimiter:

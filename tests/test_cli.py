@@ -100,7 +100,7 @@ def test_help_shows_every_field_with_its_default(capsys):
     shown = capsys.readouterr().out
     for flag in ("--env-steps", "--learner.batch-size", "--agent.critic.loss", "--checkpoint.run-every"):
         assert flag in shown
-    assert "40000" in shown, "the defaults are not those of the preset"
+    assert "36000" in shown, "the defaults are not those of the preset"
 
 
 def test_an_unwritable_run_folder_is_refused(tmp_path, capsys):

@@ -13,6 +13,7 @@ from pydantic import Field
 from robo_rl import presets, resources
 from robo_rl.config import Config, EnvConfig, Section
 from robo_rl.errors import ConfigError, nearest
+from robo_rl.experiment import evaluation_env_config
 from robo_rl.seeds import evaluation_episodes
 
 
@@ -150,7 +151,7 @@ def evaluation_environment(suite: Suite, variation: str, config: Config) -> EnvC
             f"The suite {suite.name} is for {suite.task}, and this run's task is {config.env.name}. Choose a suite for "
             "it (--suite); configs/evaluation holds those that are shipped."
         )
-    return environment(suite, variation, config.env.model_copy(update={"family": config.evaluation.family}))
+    return environment(suite, variation, evaluation_env_config(config))
 
 
 def scenario_of(suite: Suite, variation: str) -> Callable[[Config], tuple[EnvConfig, int]]:
