@@ -149,6 +149,9 @@ def draw_losses(named_runs: Sequence[tuple[str, Path]], out: Path) -> None:
         if task.startswith("suite/"):
             axes.set_ylim(0, 1000)  # the range of every suite task: panels compare at a glance
         axes.set_title(task.removeprefix("suite/"))
+    # The panels share this axis, and the first one drawn would cut off the others' longer curves.
+    longest = max(one.env_steps.max() for curves in panels.values() for _, one in curves)
+    grid[0, 0].set_xlim(0, 1.03 * longest)
     for row in grid:
         row[0].set_ylabel("return")
     handles = {

@@ -98,3 +98,12 @@ def test_what_cannot_be_drawn_is_said(figures, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         figures.main(["losses", str(tmp_path / "out.png"), str(run)])
     assert "NAME=RUN" in capsys.readouterr().err
+
+
+def test_no_panel_cuts_off_a_curve_that_is_longer_than_the_first(figures, tmp_path, monkeypatch):
+    limits = []
+    monkeypatch.setattr(figures, "save", lambda figure, out: limits.extend(a.get_xlim() for a in figure.axes))
+    short = made_up_run(tmp_path / "short", "suite/cartpole-swingup", [100.0, 200.0])
+    long = made_up_run(tmp_path / "long", "suite/reacher-easy", [100.0] * 9)
+    assert figures.main(["losses", str(tmp_path / "losses.png"), f"mse={short}", f"mse={long}"]) == 0
+    assert all(low == 0 and high >= 9000 for low, high in limits[:2])
