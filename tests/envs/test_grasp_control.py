@@ -92,10 +92,10 @@ def test_pose_error_of_a_small_turn_is_its_rotation_vector():
     np.testing.assert_allclose(error, [[0.0, 0.01, 0.0, 0.0, 0.0, 0.05]], atol=1e-4)
 
 
-def test_finger_targets_press_when_closed_and_open_to_80_mm_from_zero_up():
-    actions = np.zeros((4, 5))
-    actions[:, 4] = [-1.0, -0.5, 0.0, 1.0]
-    closed, half, undecided, opened = control.finger_target(actions)
-    assert closed < 0.0
-    assert closed < half < undecided
+def test_finger_targets_press_from_minus_a_half_down_and_open_to_80_mm_from_zero_up():
+    actions = np.zeros((5, 5))
+    actions[:, 4] = [-1.0, -0.5, -0.25, 0.0, 1.0]
+    closed, pressed, half, undecided, opened = control.finger_target(actions)
+    assert closed == pressed < 0.0
+    assert pressed < half < undecided
     assert 2 * undecided == 2 * opened == pytest.approx(0.08)
