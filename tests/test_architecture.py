@@ -237,7 +237,7 @@ def test_no_file_names_this_machine_or_a_registry():
         ("pip install --index-" + "url https://host.example x", True),
         ("https://host.example/a/b/" + "simple/", True),
         ("/home/user/runs", False),
-        ("runs/work/main.py", False),
+        ("runs" + "/work" + "/main.py", False),
         ("https://arxiv.org/abs/2403.03950 is simple", False),
     ],
 )
