@@ -72,6 +72,14 @@ def test_each_side_sees_its_own_half_of_the_objects():
         env.close()
 
 
+def test_evaluation_has_a_time_limit_of_its_own_where_it_is_given():
+    env = EnvConfig(name="grasp/cube", episode_steps=7)
+    given = build(tiny(env, evaluation=EvaluationConfig(episode_steps=13, envs=2)))
+    assert given.training_env().spec.episode_steps == 7
+    assert given.evaluation_env().spec.episode_steps == 13
+    assert build(tiny(env, evaluation=EvaluationConfig(envs=2))).evaluation_env().spec.episode_steps == 7
+
+
 def test_pace_and_block_come_from_their_fields():
     config = tiny(
         n_step=3, actor=ActorConfig(envs=7, chunk_steps=5),

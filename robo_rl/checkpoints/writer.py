@@ -184,6 +184,7 @@ def _arrays(item: str, tree: Any) -> Any:
     """
 
     def checked(path: tuple[Any, ...], leaf: Any) -> Any:
+        """The leaf as Orbax takes it; CheckpointError naming it where Orbax cannot."""
         name = f"{item}.{jax.tree_util.keystr(path, simple=True, separator='.')}"
         if not isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float):
             raise CheckpointError(

@@ -108,6 +108,7 @@ def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
         return final[-1] if final else None
 
     def judge(step: int, episodes: int) -> None:
+        """Evaluate a step and write the result; nothing if retention took the step away meanwhile."""
         try:
             policy = load_policy(run.checkpoints, step, template)
         except CheckpointError:
