@@ -80,8 +80,8 @@ class Experiment:
 
 
 def evaluation_env_config(config: Config) -> EnvConfig:
-    """The run's environment as evaluation wants it: with the family and time limit that `evaluation` names."""
-    changes: dict[str, Any] = {"family": config.evaluation.family}
+    """The run's environment as evaluation wants it: the family and time limit that `evaluation` names, true rewards."""
+    changes: dict[str, Any] = {"family": config.evaluation.family, "reward_noise": 0.0}
     if config.evaluation.episode_steps is not None:
         changes["episode_steps"] = config.evaluation.episode_steps
     return config.env.model_copy(update=changes)
@@ -121,7 +121,7 @@ def check(config: Config) -> EnvSpec:
             "nothing would be learned. Lower the first or raise the second."
         )
     # Made once here, so that a wrong name or a missing renderer is said before any process starts.
-    environment = envs.make(config.env, config.seed)
+    environment = envs.make_batched(config.env, 1)
     spec = environment.spec
     environment.close()
     return spec

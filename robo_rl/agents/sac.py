@@ -91,7 +91,11 @@ class SAC:
         losses = jax.vmap(jax.vmap(self.head.loss), in_axes=(0, None))(outputs, target)
         q = jax.vmap(jax.vmap(self.head.value))(outputs) * scale
         metrics = {"critic_loss": losses.mean(), "clipped_fraction": target.clipped.mean(), "reward_scale": scale}
-        return losses.mean(axis=1).sum(), {**metrics, "q_mean": q.mean(), "q_min": q.min(), "q_max": q.max()}
+        metrics |= {"q_mean": q.mean(), "q_min": q.min(), "q_max": q.max()}
+        if self.config.scale_rewards:
+            shortfall = return_scaling.room_shortfall(self.config.critic.v_max, self.entropy_room(state))
+            metrics["entropy_room_shortfall"] = shortfall
+        return losses.mean(axis=1).sum(), metrics
 
     def actor_loss(self, actor: Params, state: SACState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
         """J_pi, eq. 9: reparameterised actions climb the value and the entropy."""
@@ -146,9 +150,12 @@ class SAC:
         """What rewards are divided by, so that returns and the entropy bonus fit in the support."""
         if not self.config.scale_rewards:
             return jnp.float32(1)
+        return return_scaling.scale(state.returns, self.config.critic.v_max, self.entropy_room(state))
+
+    def entropy_room(self, state: SACState) -> Array:
+        """Room `[]` that the discounted entropy bonus takes in the support, scaled return units."""
         temperature = jnp.exp(state.log_temperature) * self.config.entropy_in_target
-        room = return_scaling.entropy_room(temperature, self.action_size, self.config.discount)
-        return return_scaling.scale(state.returns, self.config.critic.v_max, room)
+        return return_scaling.entropy_room(temperature, self.action_size, self.config.discount)
 
     def act(self, policy: SACPolicy, observation: Observation, key: Array, explore: bool) -> Array:
         """Actions `[B, A]`: sampled, or the tanh of the mean."""

@@ -13,7 +13,7 @@ from robo_rl.errors import ConfigError
 class Target(NamedTuple):
     """What one example's outputs are to become; no gradient flows through it.
 
-    value:   scaled return `[]` (mse, huber, two_hot, hl_gauss), atom probabilities `[O]` (c51) or samples `[O]`
+    value:   scaled return `[]` (all scalar targets), atom probabilities `[O]` (c51) or samples `[O]`
              (quantile); where the head has a support, already clipped to it
     clipped: `[]` in [0, 1], the probability mass that lay outside the support (0 or 1 for a scalar target)
     """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from robo_rl.config import CriticConfig
-from robo_rl.critics import c51, hl_gauss, huber, mse, quantile, two_hot
+from robo_rl.critics import c51, hl_gauss, huber, log_loss, mse, quantile, softmax_mse, two_hot
 from robo_rl.critics.head import ValueHead
 from robo_rl.errors import ConfigError, nearest
 
@@ -14,6 +14,8 @@ HEADS: Mapping[str, Callable[[CriticConfig], ValueHead]] = {
     "c51": c51.from_config,
     "hl_gauss": hl_gauss.from_config,
     "quantile": quantile.from_config,
+    "softmax_mse": softmax_mse.from_config,
+    "log_loss": log_loss.from_config,
 }
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from robo_rl import moments
 from robo_rl.critics.checks import require
 from robo_rl.errors import ConfigError
 from robo_rl.specs import Array
@@ -70,23 +71,13 @@ def forward_return(
 def update(stats: ReturnStatistics, returns: ArrayLike, mask: ArrayLike) -> ReturnStatistics:
     """`stats` with the `returns [B]` where `mask [B]` is true; what is masked may hold anything, NaN included.
 
-    Merges two groups by Chan, Golub and LeVeque 1983, in means instead of sums, so that float32 does not lose the
-    small group beside the large one. A return that counts and is not finite makes the statistic not finite.
+    A return that counts and is not finite makes the statistic not finite.
     """
     mask = jnp.asarray(mask, bool)
     returns = jnp.where(mask, require("returns", returns, *mask.shape), 0.0)
-    added = jnp.sum(mask, dtype=jnp.float32)
-    total = stats.count + added
-    # max(., 1) only acts when there is nothing to divide: an empty batch then has share 0 and changes nothing.
-    share = added / jnp.maximum(total, 1)
-    mean = jnp.sum(returns) / jnp.maximum(added, 1)
-    variance = jnp.sum(jnp.where(mask, jnp.square(returns - mean), 0.0)) / jnp.maximum(added, 1)
-    gap = mean - stats.mean
+    count, mean, variance = moments.merge(moments.Moments(*stats[:3]), moments.of_group(returns, mask))
     return ReturnStatistics(
-        count=total,
-        mean=stats.mean + share * gap,
-        variance=(1 - share) * stats.variance + share * (variance + (1 - share) * jnp.square(gap)),
-        max_abs=jnp.maximum(stats.max_abs, jnp.max(jnp.abs(returns), initial=0.0)),
+        count, mean, variance, max_abs=jnp.maximum(stats.max_abs, jnp.max(jnp.abs(returns), initial=0.0))
     )
 
 

@@ -9,6 +9,7 @@ from robo_rl.config import EnvConfig, VariationConfig
 from robo_rl.envs.batched import BatchLoop
 from robo_rl.envs.interface import BatchedEnvironment, Environment
 from robo_rl.envs.manipulation import make_manipulation, manipulation_names
+from robo_rl.envs.reward_noise import RewardNoise
 from robo_rl.envs.suite import make_suite, suite_names
 from robo_rl.errors import ConfigError, nearest
 
@@ -64,10 +65,16 @@ def make(name_or_config: str | EnvConfig, seed: int | None = None) -> Environmen
     operating system's entropy does.
 
     Raises:
-        ConfigError: a name that does not exist (the nearest ones are listed) or a config the task cannot run.
+        ConfigError: a name that does not exist (the nearest ones are listed) or a config the task cannot run; or
+            reward noise, which only `make_batched` adds.
         UserError: the task needs a renderer and there is none.
     """
     config = EnvConfig.model_validate({"name": name_or_config}) if isinstance(name_or_config, str) else name_or_config
+    if config.reward_noise:
+        raise ConfigError(
+            f"env.reward_noise is {config.reward_noise}, but one {config.name} by itself has no reward noise. Set it to "
+            "0, or use make_batched, from which training takes its rewards."
+        )
     environment = _family(config).make(config)
     environment.seed_episode(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
     return environment
@@ -84,8 +91,10 @@ def make_batched(config: EnvConfig, num_envs: int) -> BatchedEnvironment:
         raise ConfigError(f"{config.name}: a batch has at least 1 environment, not {num_envs}")
     family = _family(config)
     if family.make_batch is not None:
-        return family.make_batch(config, num_envs)
-    return BatchLoop([family.make(config) for _ in range(num_envs)])
+        batch = family.make_batch(config, num_envs)
+    else:
+        batch = BatchLoop([family.make(config) for _ in range(num_envs)])
+    return RewardNoise(batch, config.reward_noise) if config.reward_noise else batch
 
 
 def _family(config: EnvConfig) -> Family:

@@ -131,6 +131,11 @@ def environment(suite: Suite, variation: str, base: EnvConfig, source: str | Non
         ConfigError: an unknown field or a value out of range; names suite, variation and field.
     """
     fields = _overlaid(base.model_dump(), suite.variations[variation].env)
+    if fields["reward_noise"]:
+        raise ConfigError(
+            f"{source or f'suite {suite.name}'}:\n  variations.{variation}.env.reward_noise is {fields['reward_noise']}: "
+            "noise is for training rewards, and evaluation reports true ones. Leave the field out."
+        )
     try:
         return EnvConfig.model_validate(fields)
     except pydantic.ValidationError as error:

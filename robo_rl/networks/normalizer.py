@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from robo_rl import moments
 from robo_rl.specs import ArraySpec, EnvSpec, Observation
 
 CLIP = 10.0
@@ -45,8 +46,6 @@ def init(spec: EnvSpec) -> ObservationStatistics:
 def update(stats: ObservationStatistics, observation: Observation, mask: ArrayLike) -> ObservationStatistics:
     """`stats` with the observations (each `[B, *shape]`) where `mask [B]` is true; masked ones may hold anything.
 
-    Groups are merged by Chan, Golub and LeVeque 1983, in means instead of sums, which float32 can carry.
-
     Raises:
         KeyError: an observation of the spec is missing.
         ValueError: the mask is not `[B]`, or an array is not `[B, *shape]`.
@@ -54,9 +53,6 @@ def update(stats: ObservationStatistics, observation: Observation, mask: ArrayLi
     mask = jnp.asarray(mask, bool)
     if mask.ndim != 1:
         raise ValueError(f"mask has shape {list(mask.shape)}; expected [B]: flatten further batch axes first.")
-    added = jnp.sum(mask, dtype=jnp.float32)
-    total = stats.count + added
-    share = added / jnp.maximum(total, 1)
     mean, variance = {}, {}
     for name, old_mean in stats.mean.items():
         values = jnp.asarray(observation[name], jnp.float32)
@@ -65,14 +61,11 @@ def update(stats: ObservationStatistics, observation: Observation, mask: ArrayLi
                 f"Observation {name!r} has shape {list(values.shape)}; expected {[*mask.shape, *old_mean.shape]} "
                 "(batch of the mask, then the shape in the environment's spec)."
             )
-        chosen = mask.reshape(mask.shape + (1,) * old_mean.ndim)
-        group_mean = jnp.sum(jnp.where(chosen, values, 0.0), axis=0) / jnp.maximum(added, 1)
-        squares = jnp.where(chosen, jnp.square(values - group_mean), 0.0)
-        group_variance = jnp.sum(squares, axis=0) / jnp.maximum(added, 1)
-        gap = group_mean - old_mean
-        mean[name] = old_mean + share * gap
-        variance[name] = (1 - share) * stats.variance[name] + share * (group_variance + (1 - share) * gap**2)
-    return ObservationStatistics(total, mean, variance)
+        merged = moments.merge(
+            moments.Moments(stats.count, old_mean, stats.variance[name]), moments.of_group(values, mask)
+        )
+        mean[name], variance[name] = merged.mean, merged.variance
+    return ObservationStatistics(stats.count + jnp.sum(mask, dtype=jnp.float32), mean, variance)
 
 
 def normalize(stats: ObservationStatistics, observation: Observation) -> dict[str, jax.Array]:
