@@ -1,0 +1,163 @@
+"""What a comparison is: its file's schema, the cells it consists of, and the training config of each."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import pydantic
+from pydantic import Field
+
+from robo_rl import presets
+from robo_rl.config import Config, Section
+from robo_rl.errors import ConfigError, nearest
+
+
+def _number(value: Any) -> Any:
+    """Text that is a number, as that number: YAML 1.1 reads 3e-4 as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+Scalar = Annotated[bool | int | float | str | None, pydantic.BeforeValidator(_number)]
+
+SET_BY_THE_PLAN: Mapping[str, str] = {
+    "env.name": "tasks",
+    "agent.critic.loss": "losses",
+    "seed": "seeds",
+    "env_steps": "env_steps",
+    "checkpoint.policy_every": "evaluate_every",
+    "checkpoint.run_every": "checkpoint_every",
+    "evaluation.episodes": "evaluation_episodes",
+    "evaluation.final_episodes": "final_evaluation_episodes",
+}
+"""Field of the training config -> the field of the comparison that decides it; no override and no axis may."""
+
+
+class CompareConfig(Section):
+    """A comparison: every loss on every task (and every value of every axis) with the same seeds and budget."""
+
+    question: str = Field(description="What is to be answered; the first line of the report.")
+    base: str = Field(default="dmc", description="Training preset, by name or path, that every cell starts from.")
+    overrides: dict[str, Scalar] = Field(
+        default={}, description="Dotted fields of the training config -> value, for every cell."
+    )
+    losses: list[str] = Field(min_length=1, description="Value heads to compare: mse, hl_gauss, ...")
+    tasks: list[str] = Field(min_length=1, description="Environments: suite/cheetah-run, ...")
+    seeds: list[int] = Field(min_length=1, description="Reporting seeds: the members of each cell's population.")
+    tuning_seeds: list[int] = Field(
+        default=[], description="Seeds on which the configuration was chosen; none may be a reporting seed."
+    )
+    axes: dict[str, list[Scalar]] = Field(
+        default={}, description="Further axes: dotted field of the training config -> its values."
+    )
+    env_steps: int = Field(ge=1, description="Budget of every member (environment steps).")
+    evaluate_every: int = Field(default=10_000, ge=1, description="Environment steps between evaluations.")
+    evaluation_episodes: int = Field(default=10, ge=1, description="Episodes of each evaluation of a member.")
+    final_evaluation_episodes: int = Field(default=20, ge=1, description="Episodes of the evaluation at the end.")
+    checkpoint_every: int = Field(
+        default=25_000, ge=1, description="Environment steps between the checkpoints that a cell resumes from."
+    )
+    workers: int | None = Field(
+        default=None, ge=1, le=256, description="Simulation processes of one cell; none: the cores over the jobs."
+    )
+
+
+class Cell(NamedTuple):
+    """One loss with one value of each axis on one task; its seeds train together as one population.
+
+    axes: dotted field -> value
+    """
+
+    loss: str
+    axes: dict[str, Any]
+    task: str
+
+    @property
+    def name(self) -> str:
+        """A name that no other cell of the comparison has and that any file system takes."""
+        parts = [self.loss, self.task, *(f"{field}={value}" for field, value in self.axes.items())]
+        return "-".join(re.sub(r"[^\w.=+-]", "_", part) for part in parts)
+
+
+def cells(plan: CompareConfig) -> list[Cell]:
+    """Every cell, task by task, so that an interrupted comparison has whole tasks first."""
+    combinations = [dict(zip(plan.axes, values, strict=True)) for values in itertools.product(*plan.axes.values())]
+    return [Cell(loss, axes, task) for task in plan.tasks for axes in combinations for loss in plan.losses]
+
+
+def training_config(plan: CompareConfig, cell: Cell, base: Config) -> Config:
+    """The config of a cell's members, with the first of the seeds; all else comes from `base` and the overrides.
+
+    Raises:
+        ConfigError: an override or axis that is no field of the training config, or a value it cannot have.
+    """
+    budget = {
+        "seed": plan.seeds[0],
+        "env_steps": plan.env_steps,
+        "checkpoint.policy_every": plan.evaluate_every,
+        "checkpoint.run_every": plan.checkpoint_every,
+        "evaluation.episodes": plan.evaluation_episodes,
+        "evaluation.final_episodes": plan.final_evaluation_episodes,
+        "evaluation.enabled": True,
+    }
+    own = {"env.name": cell.task, "agent.critic.loss": cell.loss, **cell.axes}
+    return with_fields(base, {**plan.overrides, **budget, **own}, f"cell {cell.name}")
+
+
+def with_fields(config: Config, fields: Mapping[str, Any], source: str) -> Config:
+    """`config` with dotted `fields` replaced; `source` is named in errors.
+
+    Raises:
+        ConfigError: a field that does not exist (with the nearest), or a value it cannot have.
+    """
+    data = config.model_dump(mode="json")
+    known = field_names(data)
+    for name, value in fields.items():
+        if name not in known:
+            raise ConfigError(
+                f"{source}: the training config has no field {name!r}. Nearest: {', '.join(nearest(name, known, 3))}."
+            )
+        *sections, last = name.split(".")
+        section = data
+        for part in sections:
+            section = section[part]
+        section[last] = value
+    return presets.validate(data, source)
+
+
+def field_names(data: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The dotted names of all fields of a nested dict, sections themselves left out."""
+    names: list[str] = []
+    for name, value in data.items():
+        names += field_names(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [prefix + name]
+    return names
+
+
+def value_at(config: Config, field: str) -> Any:
+    """The value of a dotted field."""
+    value: Any = config
+    for part in field.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def equal_part_hash(config: Config, axes: Mapping[str, Any]) -> str:
+    """sha256 of what the cells must share: the training config without loss, task, seed and the axes' fields.
+
+    Equal for all cells of a comparison: the proof that nothing else differed.
+    """
+    data = config.model_dump(mode="json")
+    for name in ("env.name", "agent.critic.loss", "seed", *axes):
+        *sections, last = name.split(".")
+        section = data
+        for part in sections:
+            section = section[part]
+        del section[last]
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
