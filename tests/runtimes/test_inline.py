@@ -16,6 +16,8 @@ from tests.toys import compiled_once, toy_family
 
 CASES = {
     "toy": lambda: tiny(n_step=3),
+    # Rewards whose noise a resume must bring back with the episode
+    "noise": lambda: tiny(EnvConfig(name="toy/reach", reward_noise=0.5)),
     "grasp": lambda: tiny(EnvConfig(name="grasp/cube", episode_steps=9)),
     # 20 control steps of 2 environment steps, windows of 3 that are open wherever a run stops
     "suite": lambda: tiny(EnvConfig(name="suite/cartpole-swingup", action_repeat=2, episode_steps=20), n_step=3),
