@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code: 0 fine, 1 the run failed, 2 bad input, 130 interrupted."""
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command is not train:
+    if rest and options.command not in (train, plasticity):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return options.command(options, rest)
@@ -86,6 +86,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--dry-run", action="store_true", help="say what would be done, and why")
     sub.set_defaults(command=promote)
+
+    sub = commands.add_parser(
+        "plasticity", help="which critic losses can still learn when their targets move; minutes", add_help=False
+    )
+    sub.add_argument("--run", metavar="DIR", type=Path, default=Path("runs/plasticity"), help="where the result goes")
+    sub.set_defaults(command=plasticity)
 
     sub = commands.add_parser("status", help="where a run stands, and who waits for what")
     sub.add_argument("run", metavar="RUN", type=Path)
@@ -217,6 +223,20 @@ def promote(options: argparse.Namespace, _: list[str]) -> int:
     print(
         f"step {decision.candidate.step}: mean score {decision.mean:.4g} over {decision.episodes} episodes of evidence"
     )
+    return 0
+
+
+def plasticity(options: argparse.Namespace, flags: list[str]) -> int:
+    """`robo-rl plasticity [--run DIR] [--FIELD VALUE ...]`."""
+    import tyro
+
+    from robo_rl.compare.plasticity import PlasticityConfig
+    from robo_rl.compare.plasticity_report import run_plasticity
+
+    config = tyro.cli(PlasticityConfig, args=flags, prog="robo-rl plasticity [--run DIR]")
+    print("Mean squared error at the end of each target; 0.5 is that of a network that learned b alone.")
+    run_plasticity(config, options.run, lambda text: print(text, flush=True))
+    print(f"Every number is in {options.run / 'plasticity.csv'}, the picture in {options.run / 'plasticity.png'}.")
     return 0
 
 

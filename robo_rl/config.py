@@ -61,7 +61,7 @@ class EnvConfig(Section):
         default=0.0,
         ge=0,
         le=1e6,
-        description="Added to each training reward, never to evaluation: uniform in [0, this] (reward per control step).",
+        description="Added to each training reward, not to evaluation: uniform in [0, this] (reward per control step).",
     )
     variation: VariationConfig = VariationConfig()
 
@@ -69,7 +69,9 @@ class EnvConfig(Section):
 class CriticConfig(Section):
     """The value heads, and how the critics of the ensemble become one target."""
 
-    loss: str = Field(default="hl_gauss", description="mse, huber, two_hot, c51, hl_gauss, quantile, softmax_mse or log_loss.")
+    loss: str = Field(
+        default="hl_gauss", description="mse, huber, two_hot, c51, hl_gauss, quantile, softmax_mse or log_loss."
+    )
     ensemble: int = Field(default=2, ge=1, description="Critics trained side by side.")
     combine: Literal["mean", "min"] = Field(
         default="mean", description="How the ensemble's next values become one target."

@@ -6,7 +6,8 @@ do while a policy improves. Their x are the images of CIFAR10; here they are fix
 to be downloaded. What has to be memorised is as arbitrary either way: f is random, and the sine breaks any smoothness.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from robo_rl import seeds
 from robo_rl.config import CriticConfig, NetworkConfig, Section
 from robo_rl.critics import make_head
 from robo_rl.critics.head import ValueHead
+from robo_rl.errors import ConfigError
 from robo_rl.networks.network import Network, Params, functional
 from robo_rl.networks.trunks import make_trunk, orthogonal
 from robo_rl.specs import Array
@@ -35,10 +37,10 @@ class PlasticityConfig(Section):
     )
     members: int = Field(default=4, ge=1, le=1000, description="Seeds, trained side by side: seed, seed + 1, ...")
     seed: int = Field(default=0, ge=0, lt=2**30, description="First seed.")
-    steps: int = Field(default=2000, ge=1, description="Updates on each target.")
-    measurements: int = Field(default=10, ge=1, description="Measurements on each target, evenly over its updates.")
+    steps: int = Field(default=800, ge=1, description="Updates on each target.")
+    measurements: int = Field(default=8, ge=1, description="Measurements on each target, evenly over its updates.")
     batch_size: int = Field(default=128, ge=1, description="Examples per update.")
-    inputs: int = Field(default=1000, ge=2, description="Input vectors, the same for all targets of a member.")
+    inputs: int = Field(default=2000, ge=2, description="Input vectors, the same for all targets of a member.")
     input_size: int = Field(default=64, ge=1, description="Length of an input vector.")
     frequency: float = Field(default=1e5, gt=0, description="Of the sine, per unit of f.")
     learning_rate: float = Field(default=1e-3, gt=0, description="Adam, never reset.")
@@ -61,6 +63,27 @@ class Regressor(nnx.Module):
         return self.head(self.trunk(x))
 
 
+def check(config: PlasticityConfig) -> None:
+    """Refuse what cannot be trained.
+
+    Raises:
+        ConfigError: an unknown loss or one named twice, fields of `critic` that do not fit together, offsets beyond
+            the support, or updates that the measurements do not divide.
+    """
+    for loss in config.losses:
+        make_head(config.critic.model_copy(update={"loss": loss}))
+    if len(set(config.losses)) < len(config.losses):
+        raise ConfigError(f"losses is {', '.join(config.losses)}; name each once.")
+    if config.steps % config.measurements:
+        raise ConfigError(f"steps is {config.steps} and measurements {config.measurements}; the second must divide it.")
+    beyond = [offset for offset in config.offsets if abs(offset) + 1 > config.critic.v_max]
+    if beyond:
+        raise ConfigError(
+            f"offsets holds {beyond[0]:g}, whose targets leave the support [-{config.critic.v_max:g}, "
+            f"{config.critic.v_max:g}]. Raise critic.v_max or lower the offset."
+        )
+
+
 class Member(NamedTuple):
     """What moves from update to update."""
 
@@ -69,42 +92,74 @@ class Member(NamedTuple):
     key: Array
 
 
-def mean_squared_errors(config: PlasticityConfig, loss: str) -> np.ndarray:
-    """Mean squared error of the decoded values over all inputs, `[members, offsets, measurements]`, value units squared.
+class Problems(NamedTuple):
+    """What every loss has to learn: inputs `[members, inputs, D]`, and targets in turn `[members, offsets, inputs]`."""
 
-    A head that knows b and nothing of the sine has 0.5.
+    x: Array
+    y: Array
+
+
+def make_problems(config: PlasticityConfig) -> Problems:
+    """The problems of all members; the same for every loss, to the last bit."""
+    random = regressor(config, 1, orthogonal(1.0))
+
+    def one_target(x: Array, offset: Array, key: Array) -> Array:
+        return jnp.sin(config.frequency * random.apply(random.init(key), x)[:, 0]) + offset
+
+    def one_member(key: Array) -> Problems:
+        key_inputs, key_targets = jax.random.split(key)
+        x = jax.random.normal(key_inputs, (config.inputs, config.input_size))
+        keys, offsets = jax.random.split(key_targets, len(config.offsets)), jnp.array(config.offsets, jnp.float32)
+        return Problems(x, jax.lax.map(lambda pair: one_target(x, *pair), (offsets, keys)))
+
+    return one_after_another(one_member, member_keys(config, "problem"))
+
+
+def one_after_another(make: Callable[[Array], Any], keys: Array) -> Any:
+    """`make` of every key in `keys [n]`, stacked `[n, ...]`.
+
+    Not a vmap: on a machine with few cores, XLA's thread pool waits for itself for ever when several layers draw
+    batches of orthogonal matrices at once (seen with jaxlib 0.10.2 on 2 cores, from about 10 members).
+    """
+    return jax.jit(lambda keys: jax.lax.map(make, keys))(keys)
+
+
+def mean_squared_errors(config: PlasticityConfig, loss: str, problems: Problems) -> np.ndarray:
+    """Mean squared errors of the decoded values over all inputs, `[members, offsets, measurements]` (value units^2).
+
+    A network that knows b and nothing of the sine has 0.5.
 
     Raises:
-        ConfigError: an unknown loss, or fields of `critic` that do not fit together.
+        ConfigError: as `check`.
     """
+    check(config)
     head = make_head(config.critic.model_copy(update={"loss": loss}))
-    keys = [jax.random.key(seeds.child(config.seed + member, "plasticity")) for member in range(config.members)]
-    return np.asarray(jax.jit(jax.vmap(lambda key: one_member(config, head, key)))(jnp.stack(keys)))
-
-
-def one_member(config: PlasticityConfig, head: ValueHead, key: Array) -> Array:
-    """The errors `[offsets, measurements]` of one network that meets all targets in turn."""
-    key_inputs, key_weights, key_targets, key_batches = jax.random.split(key, 4)
-    x = jax.random.normal(key_inputs, (config.inputs, config.input_size))
+    # Zero as in our critics: every head then starts by saying the middle of its support.
     learner = regressor(config, head.num_outputs, nnx.initializers.zeros)
-    optimizer = optax.adam(config.learning_rate)
-    params = learner.init(key_weights)
+    params = one_after_another(learner.init, member_keys(config, "weights"))
+    members = jax.jit(jax.vmap(lambda *arguments: one_member(config, head, learner, *arguments)))
+    return np.asarray(members(params, problems, member_keys(config, "batches")))
 
-    def one_target(member: Member, target: tuple[Array, Array]) -> tuple[Member, Array]:
-        offset, key = target
-        y = target_values(config, key, x, offset)
+
+def one_member(
+    config: PlasticityConfig, head: ValueHead, learner: Network, params: Params, problem: Problems, key: Array
+) -> Array:
+    """The errors `[offsets, measurements]` of one network that meets all targets in turn, without its leading axis."""
+    optimizer = optax.adam(config.learning_rate)
+
+    def one_target(member: Member, y: Array) -> tuple[Member, Array]:
         return jax.lax.scan(lambda m, _: between_measurements(m, y), member, length=config.measurements)
 
     def between_measurements(member: Member, y: Array) -> tuple[Member, Array]:
         updates = config.steps // config.measurements
         member, _ = jax.lax.scan(lambda m, _: (update(m, y), None), member, length=updates)
-        values = jax.vmap(head.value)(learner.apply(member.params, x))
+        values = jax.vmap(head.value)(learner.apply(member.params, problem.x))
         return member, jnp.mean(jnp.square(values - y))
 
     def update(member: Member, y: Array) -> Member:
         key, key_batch = jax.random.split(member.key)
         chosen = jax.random.randint(key_batch, (config.batch_size,), 0, config.inputs)
-        gradient = jax.grad(batch_loss)(member.params, x[chosen], y[chosen])
+        gradient = jax.grad(batch_loss)(member.params, problem.x[chosen], y[chosen])
         changes, state = optimizer.update(gradient, member.optimizer, member.params)
         return Member(optax.apply_updates(member.params, changes), state, key)
 
@@ -114,15 +169,15 @@ def one_member(config: PlasticityConfig, head: ValueHead, key: Array) -> Array:
         targets = jax.vmap(head.target, in_axes=(0, None, 0, None))(y, 0.0, outputs, 0.0)
         return jnp.mean(jax.vmap(head.loss)(outputs, targets))
 
-    keys = jax.random.split(key_targets, len(config.offsets))
-    start = Member(params, optimizer.init(params), key_batches)
-    return jax.lax.scan(one_target, start, (jnp.array(config.offsets, jnp.float32), keys))[1]
+    # The weights and Adam's averages go on from target to target: that is what is tested.
+    return jax.lax.scan(one_target, Member(params, optimizer.init(params), key), problem.y)[1]
 
 
-def target_values(config: PlasticityConfig, key: Array, x: Array, offset: Array) -> Array:
-    """y `[B]` = sin(frequency f(x)) + offset for inputs `x [B, D]`, f being the random network of `key`."""
-    random = regressor(config, 1, orthogonal(1.0))
-    return jnp.sin(config.frequency * random.apply(random.init(key), x)[:, 0]) + offset
+def member_keys(config: PlasticityConfig, use: str) -> Array:
+    """One random key `[members]` for each seed, not shared with other uses."""
+    return jnp.stack(
+        [jax.random.key(seeds.child(config.seed + member, "plasticity", use)) for member in range(config.members)]
+    )
 
 
 def regressor(config: PlasticityConfig, outputs: int, last: nnx.Initializer) -> Network:

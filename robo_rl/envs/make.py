@@ -72,8 +72,8 @@ def make(name_or_config: str | EnvConfig, seed: int | None = None) -> Environmen
     config = EnvConfig.model_validate({"name": name_or_config}) if isinstance(name_or_config, str) else name_or_config
     if config.reward_noise:
         raise ConfigError(
-            f"env.reward_noise is {config.reward_noise}, but one {config.name} by itself has no reward noise. Set it to "
-            "0, or use make_batched, from which training takes its rewards."
+            f"env.reward_noise is {config.reward_noise}, but one {config.name} by itself has no reward noise. Set "
+            "it to 0, or use make_batched, from which training takes its rewards."
         )
     environment = _family(config).make(config)
     environment.seed_episode(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)

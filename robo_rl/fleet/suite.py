@@ -133,7 +133,8 @@ def environment(suite: Suite, variation: str, base: EnvConfig, source: str | Non
     fields = _overlaid(base.model_dump(), suite.variations[variation].env)
     if fields["reward_noise"]:
         raise ConfigError(
-            f"{source or f'suite {suite.name}'}:\n  variations.{variation}.env.reward_noise is {fields['reward_noise']}: "
+            f"{source or f'suite {suite.name}'}:\n"
+            f"  variations.{variation}.env.reward_noise is {fields['reward_noise']}: "
             "noise is for training rewards, and evaluation reports true ones. Leave the field out."
         )
     try:

@@ -32,8 +32,8 @@ COLUMNS: Mapping[str, str] = {
     "q_max": "greatest value on the batch, return units",
     "clipped_fraction": "share of the targets' mass that was clipped to the support, 0..1",
     "reward_scale": "what rewards are divided by",
-    "entropy_room_shortfall": "how much of the entropy bonus's room in the support was not granted, scaled return units; "
-    "above 0, expect clipped targets and lower agent.initial_temperature or raise agent.critic.v_max",
+    "entropy_room_shortfall": "room in the support that the entropy bonus needs and did not get, scaled return units; "
+    "above 0, targets may be clipped: raise agent.critic.v_max or leave entropy_in_target off",
     "waiting": "who waits for what, in words; absent while nobody waits",
     "checkpoint_env_steps": "environment step of the newest committed checkpoint",
     "evaluation_env_steps": "environment step of the newest evaluated checkpoint",
