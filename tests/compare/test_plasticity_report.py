@@ -30,7 +30,7 @@ def test_every_error_is_in_the_csv_and_the_summary_follows_from_it(tmp_path, kno
     said = []
     summary = run_plasticity(CONFIG, tmp_path / "run", said.append)
     assert [text.split()[0] for text in said] == ["mse", "hl_gauss"]
-    rows = list(csv.DictReader((tmp_path / "run/plasticity.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "run/plasticity.csv").read_text().splitlines()))
     assert len(rows) == 2 * 3 * 2 * 2
     assert rows[1] == {
         "loss": "mse", "seed": "5", "target": "0", "offset": "0.0", "updates": "20", "mean_squared_error": "1.0"
