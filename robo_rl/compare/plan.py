@@ -1,11 +1,12 @@
 """What a comparison is: its file's schema, the cells it consists of, and the training config of each."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import Field
@@ -69,7 +70,8 @@ class CompareConfig(Section):
     )
 
 
-class Cell(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Cell:
     """One loss with one value of each axis on one task; its seeds train together as one population.
 
     axes: dotted field -> value
@@ -78,6 +80,10 @@ class Cell(NamedTuple):
     loss: str
     axes: dict[str, Any]
     task: str
+
+    def __hash__(self) -> int:
+        """Cells are told apart by name."""
+        return hash(self.name)
 
     @property
     def name(self) -> str:
