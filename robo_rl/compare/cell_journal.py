@@ -48,7 +48,7 @@ class CellJournal:
         rows = []
         for member, seed in enumerate(self._population.seeds):
             own = {"seed": seed, "episodes": counts.episodes[member], "replay_size": int(sizes[member])}
-            rows.append({**shared, **own, **_summary(self._episodes[member]), **(metrics[member] if metrics else {})})
+            rows.append({**shared, **own, **_summary(self._episodes[member]), **metrics[member]})
         self._folder.log(rows)
         self._clipped = {str(row["seed"]): row["clipped_fraction"] for row in rows if "clipped_fraction" in row}
         self._episodes = [[] for _ in self._population.seeds]
