@@ -19,6 +19,7 @@ from robo_rl.compare.simulations import Workers
 from robo_rl.config import Config
 from robo_rl.experiment import Experiment, build
 from robo_rl.roles.journal import Report
+from robo_rl.roles.learner import LearnerState
 from robo_rl.runtimes.children import StopFlag
 from robo_rl.runtimes.local import state_only_gl
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT
@@ -63,13 +64,11 @@ def train_cell(work: CellWork, report: Report, stop: Callable[[], bool]) -> bool
     ):
         crew, judge = Crew(experiment, work.seeds, workers), Judge(experiment, len(work.seeds), workers)
         state = init_members(experiment.agent, experiment.spec, capacity(config), work.seeds)
-        record = {**work.record, "seeds": work.seeds, "attempts": work.attempts, "error": None}
-        record["devices"] = sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()})
-        record["initial_weights"] = {str(seed): trunk_hash(state.agent, i) for i, seed in enumerate(work.seeds)}
+        record = record_of(work, state)
         population = Population(experiment, work.seeds, state)
         resume(population, crew, folder)
-        journal = CellJournal(folder, population, {**record, "config": config.model_dump(mode="json")}, report)
-        before = population.counts.env_steps
+        journal = CellJournal(folder, population, record, report)
+        saved = population.counts.env_steps
         while (now := population.counts.env_steps) < config.env_steps and not stop():
             chunks = crew.collect(population.acting_policy(), steps_to_take(config, now))
             population.insert(chunks)
@@ -85,8 +84,10 @@ def train_cell(work: CellWork, report: Report, stop: Callable[[], bool]) -> bool
                 journal.evaluated(judge.judge(population.policy(), config.evaluation.episodes))
             if _due(now, before, config.checkpoint.run_every):
                 save(checkpoints, population, crew, experiment)
-        if population.counts.env_steps < config.env_steps:
-            save(checkpoints, population, crew, experiment)
+                saved = now
+        if now < config.env_steps:
+            if now > saved:
+                save(checkpoints, population, crew, experiment)
             journal.write_record(RUNNING)
             return False
         journal.log()
@@ -95,6 +96,19 @@ def train_cell(work: CellWork, report: Report, stop: Callable[[], bool]) -> bool
     journal.write_record(FINISHED)
     shutil.rmtree(folder.checkpoints)
     return True
+
+
+def record_of(work: CellWork, first: LearnerState) -> dict[str, Any]:
+    """What `cell.json` says of a cell whatever comes of it; `first [M, ...]` is the members' state at the start."""
+    return {
+        **work.record,
+        "seeds": work.seeds,
+        "attempts": work.attempts,
+        "error": None,
+        "devices": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),
+        "initial_weights": {str(seed): trunk_hash(first.agent, member) for member, seed in enumerate(work.seeds)},
+        "config": work.config.model_dump(mode="json"),
+    }
 
 
 def steps_to_take(config: Config, env_steps: int) -> int:
@@ -110,15 +124,13 @@ def _due(env_steps: int, last: int, every: int) -> bool:
 
 
 def save(checkpoints: CheckpointWriter, population: Population, crew: Crew, experiment: Experiment) -> None:
-    """Start to save all that a resume needs, unless nothing was done since the last time.
+    """Start to save all that a resume needs.
 
     Raises:
         DivergedError: a parameter is not finite; nothing is saved then.
         CheckpointError: a write failed.
     """
     counts = population.counts._replace(seconds=population.seconds())
-    if counts.env_steps in ({0} | set(restorable_steps(checkpoints.folder))):
-        return
     population.require_finite_state()
     run = {"members": population.state, "actors": actor_states(crew)}
     checkpoints.save(counts.env_steps, population.policy(), run, {**experiment.meta(), "counts": counts._asdict()})

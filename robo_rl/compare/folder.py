@@ -100,9 +100,7 @@ class ComparisonFolder:
         with exclusive(
             self.path / "compare.lock",
             str(os.getpid()),
-            lambda owner: (
-                f"Process {owner} is at work on {self.path}. Wait for it, stop it, or choose another folder."
-            ),
+            lambda owner: f"Process {owner} is at work on {self.path}. Wait for it, stop it, or choose another folder.",
         ):
             yield
 

@@ -97,9 +97,7 @@ def help_text() -> str:
     for name, field in CompareConfig.model_fields.items():
         default = "" if field.is_required() else f" (default: {field.get_default(call_default_factory=True)})"
         lines.append(f"  --{name.replace('_', '-'):27} {field.description}{default}")
-    lines.append(
-        "  --SECTION.FIELD              any field of the training config (robo-rl train --help)"
-    )
+    lines.append("  --SECTION.FIELD              any field of the training config (robo-rl train --help)")
     return "\n".join(lines)
 
 
