@@ -157,10 +157,11 @@ def value_at(config: Config, field: str) -> Any:
 def equal_part_hash(config: Config, axes: Mapping[str, Any]) -> str:
     """sha256 of what the cells must share: the training config without loss, task, seed and the axes' fields.
 
-    Equal for all cells of a comparison: the proof that nothing else differed.
+    Equal for all cells of a comparison: the proof that nothing else differed. How often a resume point is written is
+    left out as well: no score depends on it.
     """
     data = config.model_dump(mode="json")
-    for name in ("env.name", "agent.critic.loss", "seed", *axes):
+    for name in ("env.name", "agent.critic.loss", "seed", "checkpoint.run_every", *axes):
         *sections, last = name.split(".")
         section = data
         for part in sections:
