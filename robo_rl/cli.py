@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code: 0 fine, 1 the run failed, 2 bad input, 130 interrupted."""
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command not in (train, plasticity):
+    if rest and options.command not in (train, compare, plasticity):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return options.command(options, rest)
@@ -47,6 +47,15 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", metavar="DIR", help="run folder (default: runs/CONFIG)")
     sub.add_argument("-h", "--help", action="store_true", help="every field of CONFIG, with unit and default")
     sub.set_defaults(command=train)
+
+    sub = commands.add_parser(
+        "compare", help="compare losses over tasks and seeds, or go on with a comparison", add_help=False
+    )
+    sub.add_argument("config", nargs="?", metavar="CONFIG", help="a preset by name, or a YAML file")
+    sub.add_argument("--run", metavar="DIR", type=Path, help="folder of the comparison (default: runs/CONFIG)")
+    sub.add_argument("--jobs", metavar="N", type=int, default=1, help="cells trained side by side (default: 1)")
+    sub.add_argument("-h", "--help", action="store_true", help="every field of a comparison")
+    sub.set_defaults(command=compare)
 
     sub = commands.add_parser("evaluate", help="judge a checkpoint on a fixed list of episode seeds")
     place = "RUN/checkpoints/STEP, or RUN: its newest"
@@ -149,6 +158,24 @@ def describe(record: dict[str, Any]) -> str:
     if success is not None:
         text = f"success {success['rate']:.1%} [{success['low']:.1%}, {success['high']:.1%}], {text}"
     return f"{text} over {len(record['episodes'])} episodes"
+
+
+def compare(options: argparse.Namespace, flags: list[str]) -> int:
+    """`robo-rl compare CONFIG [--run DIR] [--jobs N] [--FIELD VALUE ...]`."""
+    # This process only plans and watches: an accelerator is for those that train the cells.
+    accelerator = {"JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "")}
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ.setdefault("MUJOCO_GL", "disabled")
+    from robo_rl.compare import inputs
+    from robo_rl.compare.command import compare_command
+
+    if options.help:
+        print("usage: robo-rl compare CONFIG [--run DIR] [--jobs N] [--FIELD VALUE ...]\n\nEvery field is a flag:\n")
+        print(inputs.help_text())
+        return 0
+    if options.config is None:
+        raise UserError("compare needs a CONFIG: a preset by name (compare_losses) or a YAML file.")
+    return compare_command(options.config, options.run, options.jobs, flags, accelerator, StopOnSignal)
 
 
 def evaluate(options: argparse.Namespace, _: list[str]) -> int:

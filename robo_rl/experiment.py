@@ -107,6 +107,20 @@ def check(config: Config) -> EnvSpec:
         ConfigError: names the field, its value, and what is allowed.
         UserError: the environment needs something this machine lacks.
     """
+    check_fields(config)
+    # Made once here, so that a wrong name or a missing renderer is said before any process starts.
+    environment = envs.make_batched(config.env, 1)
+    spec = environment.spec
+    environment.close()
+    return spec
+
+
+def check_fields(config: Config) -> None:
+    """The part of `check` that needs no simulation: fields that contradict each other.
+
+    Raises:
+        ConfigError: names the field, its value, and what is allowed.
+    """
     # Full float32 products: a GPU's default cuts them to TF32, and results would differ from a CPU's.
     jax.config.update("jax_default_matmul_precision", "highest")
     make_head(config.agent.critic)
@@ -120,11 +134,6 @@ def check(config: Config) -> EnvSpec:
             f"learner.warmup_env_steps is {config.learner.warmup_env_steps} and env_steps is {config.env_steps}: "
             "nothing would be learned. Lower the first or raise the second."
         )
-    # Made once here, so that a wrong name or a missing renderer is said before any process starts.
-    environment = envs.make_batched(config.env, 1)
-    spec = environment.spec
-    environment.close()
-    return spec
 
 
 def build(config: Config) -> Experiment:

@@ -38,11 +38,32 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: not YAML, an unknown field (with a suggestion) or a value out of range.
     """
+    data = read_yaml(path)
+    if is_comparison(data):
+        raise ConfigError(f"{path} is a comparison, not a training run: start it with `robo-rl compare`.")
+    return validate({} if data is None else data, str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; None if it is empty.
+
+    Raises:
+        ConfigError: it cannot be read, or is not YAML.
+    """
     try:
-        data = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
-    return validate({} if data is None else data, str(path))
+
+
+def is_comparison(data: Any) -> bool:
+    """Whether the content of a preset describes a comparison of losses, and not one training run."""
+    return isinstance(data, dict) and "losses" in data
+
+
+def comparisons() -> list[str]:
+    """Names of the shipped presets that are comparisons."""
+    return sorted(file.stem for file in resources.configs().glob("*.yaml") if is_comparison(read_yaml(file)))
 
 
 def validate(data: Any, source: str) -> Config:

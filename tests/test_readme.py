@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from robo_rl import presets
 from robo_rl.render import usable_gl_backend
-from tests.tiny import TINY_FLAGS
+from tests.tiny import TINY_COMPARISON_FLAGS, TINY_FLAGS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -93,6 +93,9 @@ def test_every_robo_rl_command_runs_in_its_order(tmp_path):
             # All as processes would take minutes; the first run is as a user has it.
             runtime = "local" if value_of("--run", words) == first_run else "inline"
             arguments += [*TINY_FLAGS, "--runtime", runtime]
+        elif arguments[0] == "compare":
+            # One cell, and no field that may be an axis.
+            arguments += [*TINY_COMPARISON_FLAGS, "--tasks", "suite/cartpole-balance", "--losses", "hl_gauss"]
         elif arguments[0] == "evaluate":
             arguments += TINY_EVALUATE
             if "--video" in arguments and usable_gl_backend() is None:

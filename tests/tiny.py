@@ -2,6 +2,15 @@
 
 import shlex
 
+TINY_COMPARISON_FLAGS = shlex.split("""
+    --env-steps 300 --log-every 100 --env.episode-steps 20 --learner.warmup-env-steps 100 --learner.batch-size 8
+    --learner.updates-per-env-step 0.1 --learner.updates-per-dispatch 2 --actor.envs 2 --actor.chunk-steps 5
+    --agent.actor-network.width 8 --agent.actor-network.depth 1 --agent.critic-network.depth 1
+    --agent.critic.bins 11 --evaluate-every 100 --evaluation-episodes 2 --final-evaluation-episodes 2
+    --evaluation.envs 2 --checkpoint-every 100 --workers 1 --jobs 2
+""")
+"""The same for a comparison; losses, tasks and axes are left as they are."""
+
 TINY_FLAGS = shlex.split("""
     --env-steps 300 --log-every 100 --env.episode-steps 20 --replay.capacity 1000
     --learner.warmup-env-steps 100 --learner.batch-size 8

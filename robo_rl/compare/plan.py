@@ -1,11 +1,12 @@
 """What a comparison is: its file's schema, the cells it consists of, and the training config of each."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import Field
@@ -69,7 +70,8 @@ class CompareConfig(Section):
     )
 
 
-class Cell(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Cell:
     """One loss with one value of each axis on one task; its seeds train together as one population.
 
     axes: dotted field -> value
@@ -78,6 +80,10 @@ class Cell(NamedTuple):
     loss: str
     axes: dict[str, Any]
     task: str
+
+    def __hash__(self) -> int:
+        """Cells are told apart by name."""
+        return hash(self.name)
 
     @property
     def name(self) -> str:
@@ -151,10 +157,11 @@ def value_at(config: Config, field: str) -> Any:
 def equal_part_hash(config: Config, axes: Mapping[str, Any]) -> str:
     """sha256 of what the cells must share: the training config without loss, task, seed and the axes' fields.
 
-    Equal for all cells of a comparison: the proof that nothing else differed.
+    Equal for all cells of a comparison: the proof that nothing else differed. How often a resume point is written is
+    left out as well: no score depends on it.
     """
     data = config.model_dump(mode="json")
-    for name in ("env.name", "agent.critic.loss", "seed", *axes):
+    for name in ("env.name", "agent.critic.loss", "seed", "checkpoint.run_every", *axes):
         *sections, last = name.split(".")
         section = data
         for part in sections:

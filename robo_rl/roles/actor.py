@@ -53,6 +53,10 @@ class Actor:
         self._policy: Policy | None = None
         self._version = self._sequence = self._steps = self._started = 0
         self._observation: dict[str, np.ndarray] | None = None
+        # What the next chunk will hold: empty between chunks, and so no part of the state.
+        self._blocks: list[Experience] = []
+        self._episodes: list[Episode] = []
+        self._handed_over = 0
         self._seeds = np.zeros(env.num_envs, np.int64)
         self._age = np.zeros(env.num_envs, np.int64)
         self._returns = np.zeros(env.num_envs, np.float64)
@@ -69,35 +73,56 @@ class Actor:
         if reply.policy is not None:
             self._policy, self._version = reply.policy, reply.version
 
+    @property
+    def key(self) -> Array:
+        """Key that exploration is drawn from, with the step folded in."""
+        return self._key
+
+    @property
+    def steps(self) -> int:
+        """Control steps taken so far."""
+        return self._steps
+
     def collect(self, steps: int) -> Chunk:
         """Take `steps` control steps in every simulation; a chunk of what that completed."""
-        blocks: list[Experience] = []
-        episodes: list[Episode] = []
+        for _ in range(steps):
+            action = np.asarray(self._act(self._policy, self.observation(), self._key, self._steps))
+            self.advance(action, self._env.step(action))
+        return self.hand_over()
+
+    def observation(self) -> dict[str, np.ndarray]:
+        """What the next action is for, `[N, *shape]`; the first call starts the episodes."""
         if self._observation is None:
             self._observation = self._start(np.arange(self._env.num_envs))
-        for _ in range(steps):
-            action = np.asarray(self._act(self._policy, self._observation, self._key, self._steps))
-            step = self._env.step(action)
-            self._steps += 1
-            self._actions[self._age, np.arange(self._env.num_envs)] = action
-            self._age += 1
-            self._returns += step.reward
-            blocks += self._adder.add(
-                self._observation, action, step.reward, step.discount, step.last, step.observation
-            )
-            self._observation = step.observation
-            if step.last.any():
-                episodes += self._finish(step)
+        return self._observation
+
+    def advance(self, action: np.ndarray, step: BatchStep) -> None:
+        """Take note of one control step: `action [N, A]` and what came of it; begins new episodes where some ended."""
+        assert self._observation is not None, "observation() comes before the first step"
+        self._steps += 1
+        self._actions[self._age, np.arange(self._env.num_envs)] = action
+        self._age += 1
+        self._returns += step.reward
+        self._blocks += self._adder.add(
+            self._observation, action, step.reward, step.discount, step.last, step.observation
+        )
+        self._observation = step.observation
+        if step.last.any():
+            self._episodes += self._finish(step)
+
+    def hand_over(self) -> Chunk:
+        """The chunk of all steps since the last one."""
         chunk = Chunk(
             actor=self._actor,
             incarnation=self._incarnation,
             sequence=self._sequence,
             version=self._version,
-            env_steps=steps * self._env.num_envs * self._env.spec.env_steps_per_step,
-            experience=concatenate(self._env.spec, blocks),
-            episodes=tuple(episodes),
+            env_steps=(self._steps - self._handed_over) * self._env.num_envs * self._env.spec.env_steps_per_step,
+            experience=concatenate(self._env.spec, self._blocks),
+            episodes=tuple(self._episodes),
         )
         self._sequence += 1
+        self._handed_over, self._blocks, self._episodes = self._steps, [], []
         return chunk
 
     def _finish(self, step: BatchStep) -> list[Episode]:
@@ -148,6 +173,7 @@ class Actor:
         """
         self._version, self._sequence, self._steps, self._started = (int(x) for x in state["counters"])
         self._policy = policy if self._version else None
+        self._handed_over = self._steps
         if not state["running"]:
             return
         self._seeds, age, self._actions = (np.array(state[name]) for name in ("seeds", "age", "actions"))

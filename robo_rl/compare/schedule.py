@@ -1,0 +1,109 @@
+"""Trains the cells, each in a process of its own, some side by side: a crash costs one attempt of one cell."""
+
+import dataclasses
+import multiprocessing.connection
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from robo_rl.compare.cell import CellWork, cell_main
+from robo_rl.compare.cell_folder import FAILED, CellFolder
+from robo_rl.runtimes.local import state_only_gl
+from robo_rl.runtimes.processes import Child
+
+ATTEMPTS = 2
+"""How often one command begins a cell that crashes; a cell that failed is begun anew by the next command."""
+
+CellReport = Callable[[str, str, object], None]
+"""cell name, kind, what: ("row" | "evaluation", numbers), ("began" | "finished" | "stopped", None), or
+("retried" | "failed", why)."""
+
+
+@dataclasses.dataclass
+class _Running:
+    work: CellWork
+    child: Child
+    ending: str | None = None
+    error: str = ""
+
+
+def run_cells(
+    works: Sequence[CellWork],
+    jobs: int,
+    accelerator: Mapping[str, str],
+    report: CellReport,
+    stop: Callable[[], bool],
+) -> list[str]:
+    """Train every cell, at most `jobs` at a time; the names of those that failed.
+
+    A crashed cell is tried once more, from its checkpoint; then its record says `failed` and why, and the others go
+    on. After `stop()` every running cell writes its checkpoint and none is begun. `accelerator` is what the processes
+    have in their environment, beside what is set here.
+    """
+    waiting = [(work, ATTEMPTS) for work in works]
+    left: dict[str, int] = {}
+    running: list[_Running] = []
+    failed: list[str] = []
+    told = False
+    environment = {"MUJOCO_GL": state_only_gl(), **accelerator, **_sharing(jobs)}
+    try:
+        while running or (waiting and not stop()):
+            while waiting and len(running) < jobs and not stop():
+                work, left[work.record["name"]] = waiting.pop(0)
+                running.append(_Running(work, Child(work.record["name"], cell_main, (work,), environment)))
+                report(work.record["name"], "began", None)
+            if stop() and not told:
+                told = True
+                for cell in running:
+                    cell.child.tell("stop")
+            ends = [end for cell in running for end in (cell.child.connection, cell.child.process.sentinel)]
+            multiprocessing.connection.wait(ends, timeout=0.5)
+            for cell in [cell for cell in running if _is_over(cell, report)]:
+                running.remove(cell)
+                name, attempts = cell.work.record["name"], left[cell.work.record["name"]] - 1
+                if cell.ending in ("finished", "stopped"):
+                    report(name, cell.ending, None)
+                elif attempts and not stop():
+                    report(name, "retried", cell.error)
+                    waiting.insert(0, (cell.work._replace(attempts=cell.work.attempts + 1), attempts))
+                else:
+                    _record_failure(cell)
+                    failed.append(name)
+                    report(name, "failed", cell.error)
+    finally:
+        for cell in running:
+            cell.child.kill()
+    return failed
+
+
+def _sharing(jobs: int) -> dict[str, str]:
+    """What cells side by side need: one must not take the accelerator's whole memory, nor every core's threads."""
+    if jobs == 1:
+        return {}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
+    return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_FLAGS": flags}
+
+
+def _is_over(cell: _Running, report: CellReport) -> bool:
+    """Pass on what the cell said; whether its process is gone, with `ending` and `error` filled in."""
+    # Asked first: what a process said before it died is then in the pipe.
+    gone = not cell.child.process.is_alive()
+    for kind, what in cell.child.messages():
+        if kind in ("finished", "stopped"):
+            cell.ending = kind
+        elif kind == "failed":
+            cell.error = what[1].strip()
+        else:
+            report(cell.work.record["name"], kind, what)
+    if not gone:
+        return False
+    cell.child.kill()  # also what it left behind
+    code = cell.child.process.exitcode
+    if cell.ending is None and not cell.error:
+        cell.error = f"the process of the cell died without a word (exit code {code}); look at the memory in use"
+    return True
+
+
+def _record_failure(cell: _Running) -> None:
+    folder = CellFolder(cell.work.folder)
+    record = folder.record() or {**cell.work.record, "seeds": cell.work.seeds}
+    folder.write_record({**record, "status": FAILED, "error": cell.error, "attempts": cell.work.attempts})

@@ -1,0 +1,94 @@
+import csv
+import json
+
+import pytest
+
+from robo_rl.compare.folder import ComparisonFolder
+from robo_rl.compare.plan import CompareConfig, cells, training_config
+from robo_rl.config import Config
+from robo_rl.errors import ConfigError, UserError
+
+WIDTH = "agent.critic_network.width"
+
+
+def begin(path, base=None, **changes):
+    fields = {"question": "?", "losses": ["mse", "c51"], "tasks": ["a/b"], "seeds": [7, 8], "tuning_seeds": [1],
+              "axes": {WIDTH: [8, 16]}, "env_steps": 100}  # fmt: skip
+    plan = CompareConfig.model_validate(fields | changes)
+    configs = {cell: training_config(plan, cell, base or Config()) for cell in cells(plan)}
+    folder = ComparisonFolder(path)
+    folder.begin(plan, configs)
+    return folder, plan, list(configs)
+
+
+def test_the_folder_says_what_was_asked_and_proves_that_all_else_is_equal(tmp_path):
+    folder, plan, planned = begin(tmp_path)
+    about = json.loads(folder.comparison_file.read_text())
+    assert CompareConfig.model_validate(about["config"]) == plan
+    assert (about["reporting_seeds"], about["tuning_seeds"]) == ([7, 8], [1])
+    assert about["equal_part_sha256"].keys() == {cell.name for cell in planned}
+    assert len(set(about["equal_part_sha256"].values())) == 1
+    assert {"command", "versions", "git", "machine"} <= about.keys()
+
+
+def test_the_same_comparison_may_go_on_and_another_is_refused_by_field(tmp_path):
+    folder, _, _ = begin(tmp_path)
+    command = json.loads(folder.comparison_file.read_text())["command"]
+    begin(tmp_path, workers=3, checkpoint_every=7)
+    assert json.loads(folder.comparison_file.read_text())["command"] == command
+    with pytest.raises(
+        ConfigError, match=r"another comparison(?s:.*)env_steps: 100 -> 200(?s:.*)seeds: \[7, 8\] -> \[7\]"
+    ):
+        begin(tmp_path, env_steps=200, seeds=[7])
+    with pytest.raises(ConfigError, match="equal_part"):
+        begin(tmp_path, base=Config.model_validate({"learner": {"batch_size": 3}}))
+
+
+def test_a_run_folder_is_no_place_for_a_comparison(tmp_path):
+    (tmp_path / "config.yaml").write_text("")
+    with pytest.raises(ConfigError, match="training run"):
+        begin(tmp_path)
+
+
+def test_one_process_at_a_time(tmp_path):
+    with ComparisonFolder(tmp_path).lock(), pytest.raises(UserError, match="is at work on"):
+        ComparisonFolder(tmp_path).lock().__enter__()
+
+
+def test_scores_hold_every_evaluation_of_every_seed(tmp_path):
+    folder, plan, planned = begin(tmp_path)
+    episodes = [
+        {"seed": 0, "return": 1.5, "length": 3, "success": True},
+        {"seed": 1, "return": 2.5, "length": 3, "success": False},
+    ]
+    for cell in planned[:2]:
+        place = folder.cell(cell)
+        place.path.mkdir(parents=True)
+        place.add_evaluations({"seed": seed, "env_steps": 50, "episodes": episodes} for seed in (7, 8))
+        with place.evaluations_file.open("a") as file:
+            file.write('{"seed": 7, "env_st')  # torn by a crash
+    folder.write_scores(plan, planned)
+    with folder.scores_file.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert rows[0] == {
+        "loss": "mse",
+        "task": "a/b",
+        "seed": "7",
+        "env_steps": "50",
+        "return": "2.0",
+        "success": "0.5",
+        WIDTH: "8",
+    }
+    assert [row["loss"] for row in rows] == ["mse", "mse", "c51", "c51"]
+
+
+def test_rows_beyond_a_checkpoint_are_forgotten(tmp_path):
+    folder, _, planned = begin(tmp_path)
+    place = folder.cell(planned[0])
+    place.path.mkdir(parents=True)
+    place.log([{"env_steps": step, "seed": 7, "q_mean": 0.5} for step in (10, 20, 30)])
+    place.add_evaluations([{"seed": 7, "env_steps": 30, "episodes": []}])
+    place.truncate_after(20)
+    assert [json.loads(line)["env_steps"] for line in place.metrics_file.read_text().splitlines()] == [10, 20]
+    assert place.evaluations() == []

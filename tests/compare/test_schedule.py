@@ -1,0 +1,87 @@
+"""A crash costs one attempt of one cell. The processes here do next to nothing, so that the tests are fast."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from robo_rl.compare import schedule
+from robo_rl.compare.cell import CellWork
+from robo_rl.compare.cell_folder import CellFolder
+from robo_rl.compare.schedule import run_cells
+from robo_rl.config import Config
+from robo_rl.errors import DivergedError
+
+
+def pretend(report, work):
+    """A cell whose name says what becomes of it; it counts its starts."""
+    with (work.folder / "starts").open("a") as file:
+        file.write("x")
+    starts, name = (work.folder / "starts").stat().st_size, work.record["name"]
+    report.send(("row", {"env_steps": 1}))
+    if name == "diverges":
+        raise DivergedError("training diverged")
+    if name == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "crashes once" and starts == 1:
+        raise ZeroDivisionError
+    if name == "waits":
+        assert report.recv()[0] == "stop"
+        report.send(("stopped", None))
+        return
+    report.send(("finished", None))
+
+
+@pytest.fixture(autouse=True)
+def _pretend(monkeypatch):
+    monkeypatch.setattr(schedule, "cell_main", pretend)
+
+
+@pytest.fixture
+def works(tmp_path):
+    def works(*names):
+        for name in names:
+            (tmp_path / name).mkdir()
+        return [CellWork(tmp_path / name, {"name": name}, Config(), [1], 1, 1) for name in names]
+
+    return works
+
+
+def test_a_crash_is_retried_once_and_the_others_go_on(works, tmp_path):
+    said = []
+    planned = works("diverges", "killed", "crashes once", "fine")
+    failed = run_cells(planned, 2, {}, lambda *what: said.append(what), lambda: False)
+    assert sorted(failed) == ["diverges", "killed"]
+    starts = {work.record["name"]: (work.folder / "starts").stat().st_size for work in planned}
+    assert starts == {"diverges": 2, "killed": 2, "crashes once": 2, "fine": 1}
+    record = CellFolder(tmp_path / "diverges").record()
+    assert (record["status"], record["attempts"], record["error"]) == ("failed", 2, "training diverged")
+    assert "exit code -9" in CellFolder(tmp_path / "killed").record()["error"]
+    assert {name for name, kind, _ in said if kind == "finished"} == {"crashes once", "fine"}
+    assert [what for name, kind, what in said if (name, kind) == ("diverges", "retried")] == ["training diverged"]
+
+
+def test_a_stop_ends_the_running_and_begins_no_other(works):
+    planned, began = works("waits", "fine"), []
+
+    def report(name, kind, what):
+        if kind == "row":
+            began.append(time.monotonic())
+
+    assert run_cells(planned, 1, {}, report, lambda: bool(began)) == []
+    assert (planned[0].folder / "starts").exists()
+    assert not (planned[1].folder / "starts").exists()
+
+
+def test_no_process_is_left_when_the_watcher_is_interrupted(works):
+    pids = []
+
+    def report(name, kind, what):
+        if kind == "row":
+            pids.append(name)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(works("waits"), 1, {}, report, lambda: False)
+    assert pids == ["waits"]
