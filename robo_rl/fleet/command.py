@@ -6,6 +6,7 @@ from pathlib import Path
 
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import ConfigError
+from robo_rl.files import is_remote, require_reachable
 from robo_rl.fleet.blocks import merge
 from robo_rl.fleet.coordinator import Mode, Tally, run_fleet
 from robo_rl.fleet.executor import ProcessExecutor
@@ -33,7 +34,9 @@ def fleet_command(
     Raises:
         UserError, RunFailedError: as `run_fleet`; also two paths to one run, or counts below 1.
     """
-    runs = [RunFolder(path.resolve()) for path in paths]
+    for path in paths:
+        require_reachable(path)
+    runs = [RunFolder(path if is_remote(path) else path.resolve()) for path in paths]
     if workers < 1 or every < 1:
         raise ConfigError(f"--workers is {workers} and --every is {every}; both must be at least 1.")
     if len({run.path for run in runs}) < len(runs):
@@ -66,8 +69,13 @@ def _suite(run: RunFolder, name: str | None) -> Suite:
 
 
 def _write_report(runs: Sequence[RunFolder], suites: dict[str, Suite]) -> None:
-    """leaderboard.html and leaderboard.csv: in the run's folder, or in the one all the runs share."""
-    folder = runs[0].path if len(runs) == 1 else Path(os.path.commonpath([run.path for run in runs]))
+    """leaderboard.html and leaderboard.csv: in the run's folder, or in the one all local runs share, or here."""
+    if len(runs) == 1:
+        folder = runs[0].path
+    elif any(is_remote(run.path) for run in runs):
+        folder = Path.cwd()
+    else:
+        folder = Path(os.path.commonpath([run.path for run in runs]))
     rows = read_table((run, suites[str(run.path)].name) for run in runs)
     write_csv(folder / "leaderboard.csv", rows)
     write_text(folder / "leaderboard.html", leaderboard(rows))

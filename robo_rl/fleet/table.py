@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import UserError
-from robo_rl.files import read_json
+from robo_rl.files import is_remote, names_in, read_json, write_text_atomic
 from robo_rl.fleet.blocks import suite_folder
 
 
@@ -43,8 +43,14 @@ def read_table(runs: Iterable[tuple[RunFolder, str]]) -> list[Row]:
     rows = []
     for run, suite in runs:
         there = set(committed_steps(run.checkpoints))
-        for file in suite_folder(run, suite).glob("*-*/*.json"):
-            rows.append(_row(str(os.path.relpath(run.path)), read_json(file), there))
+        shown = str(run.path) if is_remote(run.path) else os.path.relpath(run.path)
+        folder = suite_folder(run, suite)
+        for checkpoint in names_in(folder):
+            if "-" not in checkpoint:  # suite.json
+                continue
+            for name in names_in(folder / checkpoint):
+                if name.endswith(".json") and not name.startswith("."):
+                    rows.append(_row(shown, read_json(folder / checkpoint / name), there))
     return sorted(rows, key=lambda row: (row.run, row.suite, row.variation, row.step, row.policy))
 
 
@@ -67,14 +73,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_text_atomic(path, text)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error}). Choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _row(run: str, record: dict[str, Any], there: set[int]) -> Row:
