@@ -54,9 +54,7 @@ def promote(run: RunFolder, suite_name: str | None = None, dry_run: bool = False
         CheckpointError: the candidate's checkpoint is damaged.
     """
     if is_remote(run.path):
-        raise UserError(
-            f"{run.path} is in an object store, where `best` cannot be a link. Copy the run here and promote."
-        )
+        raise UserError(f"{run.path} is in an object store, which has no links for `best`. Copy the run here first.")
     run.config()  # refuses what is no run folder
     suite = evaluated_suite(run, suite_name)
     try:
