@@ -71,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--suite", metavar="NAME|FILE", help="evaluation suite (default: the shipped one for the task)")
     sub.add_argument("--every", type=int, default=1, metavar="K", help="judge every K-th checkpoint only")
     sub.add_argument("--report", action="store_true", help="also write leaderboard.html and leaderboard.csv")
+    sub.add_argument("--parquet", action="store_true", help="with them leaderboard.parquet (the extra parquet)")
     until = sub.add_mutually_exclusive_group()
     until.add_argument("--once", dest="mode", action="store_const", const="once", help="judge what is there (default)")
     until.add_argument("--follow", dest="mode", action="store_const", const="follow", help="until stopped by Ctrl-C")
@@ -213,6 +214,7 @@ def fleet(options: argparse.Namespace, _: list[str]) -> int:
         mode=options.mode,
         every=options.every,
         with_report=options.report,
+        with_parquet=options.parquet,
         listen=StopOnSignal,
     )
 

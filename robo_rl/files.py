@@ -68,8 +68,8 @@ def names_in(folder: pathlib.Path) -> list[str]:
         return []
 
 
-def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` so that a reader sees the old file or the whole new one, never a part.
+def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write `content` so that a reader sees the old file or the whole new one, never a part.
 
     It goes to a file beside `path` that no other process uses, reaches the disk, and is renamed over `path`. An object
     store does as much with a plain write.
@@ -78,13 +78,13 @@ def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
         OSError: the folder is missing or cannot be written. No temporary file is left.
     """
     if is_remote(path):
-        as_path(path).write_text(text, encoding="utf-8")
+        as_path(path).write_bytes(content)
         return
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -93,13 +93,13 @@ def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json_atomic(path: str | os.PathLike[str], data: Any) -> None:
-    """Write `data` as indented JSON, as `write_text_atomic` does.
+    """Write `data` as indented JSON, as `write_atomic` does.
 
     Raises:
         TypeError, ValueError: `data` holds something JSON does not know; NaN and infinity count as that.
         OSError: the folder is missing or cannot be written. No temporary file is left.
     """
-    write_text_atomic(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+    write_atomic(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
