@@ -59,7 +59,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("evaluate", help="judge a checkpoint on a fixed list of episode seeds")
     place = "RUN/checkpoints/STEP, or RUN: its newest"
-    sub.add_argument("checkpoint", metavar="CHECKPOINT|RUN|policy.zip", type=Path, help=f"{place}; or an export")
+    sub.add_argument(
+        "checkpoint", metavar="CHECKPOINT|RUN|policy.zip", type=place_argument, help=f"{place}; or an export"
+    )
     sub.add_argument("--episodes", type=int, metavar="N", help="how many episodes (default: those of the config's end)")
     sub.add_argument("--episode-seed", type=int, metavar="S", help="first episode seed (default: the config's)")
     sub.add_argument("--video", type=Path, metavar="FILE", help="write an mp4 of the first episode")
@@ -73,11 +75,12 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="policy.zip", type=Path, help="where to write it; replaced if it is there")
     sub.set_defaults(command=export)
     sub = commands.add_parser("fleet", help="judge every committed checkpoint of one or many runs, with many processes")
-    sub.add_argument("runs", metavar="RUN", type=Path, nargs="+")
+    sub.add_argument("runs", metavar="RUN", type=place_argument, nargs="+")
     sub.add_argument("--workers", type=int, default=1, metavar="N", help="processes that evaluate (default: 1)")
     sub.add_argument("--suite", metavar="NAME|FILE", help="evaluation suite (default: the shipped one for the task)")
     sub.add_argument("--every", type=int, default=1, metavar="K", help="judge every K-th checkpoint only")
     sub.add_argument("--report", action="store_true", help="also write leaderboard.html and leaderboard.csv")
+    sub.add_argument("--parquet", action="store_true", help="with them leaderboard.parquet (the extra parquet)")
     until = sub.add_mutually_exclusive_group()
     until.add_argument("--once", dest="mode", action="store_const", const="once", help="judge what is there (default)")
     until.add_argument("--follow", dest="mode", action="store_const", const="follow", help="until stopped by Ctrl-C")
@@ -109,6 +112,16 @@ def make_parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("doctor", help="what this machine can do, and what is missing for what")
     sub.set_defaults(command=doctor)
     return parser
+
+
+def place_argument(text: str) -> Path:
+    """A path given on the command line: local, or in an object store (gs://...)."""
+    from robo_rl.files import as_path
+
+    try:
+        return as_path(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def train(options: argparse.Namespace, flags: list[str]) -> int:
@@ -234,6 +247,7 @@ def fleet(options: argparse.Namespace, _: list[str]) -> int:
         mode=options.mode,
         every=options.every,
         with_report=options.report,
+        with_parquet=options.parquet,
         listen=StopOnSignal,
     )
 

@@ -12,6 +12,7 @@ from robo_rl.config import Config, EnvConfig
 from robo_rl.errors import CheckpointError, ConfigError
 from robo_rl.experiment import Experiment, build
 from robo_rl.export.loading import expect_fit, load_export
+from robo_rl.files import is_remote
 from robo_rl.roles.evaluator import Film, Greedy, evaluation, greedy, policy_template, run_episodes
 
 
@@ -21,7 +22,7 @@ def locate(path: Path) -> tuple[Path, int]:
     Raises:
         CheckpointError: there is no checkpoint.
     """
-    path = path.absolute()
+    path = path if is_remote(path) else path.absolute()
     if path.name.isdecimal() and path.parent.name == "checkpoints":
         return path.parent, int(path.name)
     steps = committed_steps(path / "checkpoints")

@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from robo_rl.checkpoints.layout import committed_steps, restorable_steps
 from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.fleet.presence import read_presence
 from robo_rl.metrics.sinks import read_rows
 
 
@@ -49,5 +51,30 @@ def print_status(folder: Path, console: Console | None = None) -> int:
         table.add_row(
             f"evaluation {step}", f"{rate}return {record['return']['mean']:.1f} ({len(record['episodes'])} episodes)"
         )
+    for name, text in fleet_lines(read_presence(run)):
+        table.add_row(name, text)
     (console or Console()).print(table)
     return 0
+
+
+def fleet_lines(said: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What the fleet said of itself, as rows: who follows, how far it is, what it waits for; none if none ever came."""
+    if said is None:
+        return []
+    if "judged" not in said:  # it has taken the run, and not looked at it yet
+        return [("fleet", f"{said['fleet']} begins")]
+    who = f"{said['fleet']}, suite {said['suite']}"
+    if said["is_alive"] and said["state"] == "at work":
+        rows = [("fleet", f"{who}, {said['workers']} workers, mode {said['mode']}")]
+    else:
+        rows = [("fleet", f"none now; the last was {who} ({'ended' if said['state'] == 'ended' else 'killed'})")]
+    left = said["open_checkpoints"]
+    far = (
+        f"{said['judged']} checkpoints, {left} to go ({said['open_blocks']} blocks); newest {said['newest'] or 'none'}"
+    )
+    rows.append(("judged", far))
+    if said["unreadable"]:
+        rows.append(("unreadable", ", ".join(map(str, said["unreadable"]))))
+    if said["is_alive"] and said["state"] == "at work":
+        rows.append(("fleet waits for", f"{said['waits_for']}, said {time.time() - said['time']:.0f} s ago"))
+    return rows

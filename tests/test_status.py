@@ -1,5 +1,7 @@
 import io
 import json
+import os
+import socket
 import time
 
 import pytest
@@ -9,6 +11,7 @@ from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config
 from robo_rl.errors import UserError
 from robo_rl.files import write_json_atomic
+from robo_rl.fleet.presence import fleet_lock, write_presence
 from robo_rl.status import print_status
 from tests.toys import SPEC
 
@@ -50,6 +53,24 @@ def test_a_run_that_is_alive_says_who_waits(run):
     assert "state training (process 77)" in lines
     assert "waiting actors wait for updates" in lines
     assert "processes learner: 5, actor 0: 6" in lines
+
+
+def test_who_follows_how_far_and_what_the_fleet_waits_for(run):
+    assert not any("fleet" in line for line in shown(run))
+    far = {"newest": 300, "judged": 2, "open_checkpoints": 1, "open_blocks": 5, "unreadable": [100]}
+    what = {"suite": "grasp", "workers": 3, "mode": "follow", "waits_for": "workers, at 2 blocks"}
+    with fleet_lock(run):
+        write_presence(run, state="at work", **what, **far)
+        lines = shown(run)
+    name = f"{socket.gethostname()} process {os.getpid()}"
+    assert f"fleet {name}, suite grasp, 3 workers, mode follow" in lines
+    assert "judged 2 checkpoints, 1 to go (5 blocks); newest 300" in lines
+    assert "unreadable 100" in lines
+    assert "fleet waits for workers, at 2 blocks, said 0 s ago" in lines
+    assert f"fleet none now; the last was {name}, suite grasp (killed)" in shown(run)
+    write_presence(run, state="ended", suite="grasp", **far)
+    assert f"fleet none now; the last was {name}, suite grasp (ended)" in shown(run)
+    assert not any(line.startswith("fleet waits") for line in shown(run))
 
 
 @pytest.mark.parametrize(("said", "state"), [("training", "stopped"), ("finished", "finished"), ("failed", "failed")])

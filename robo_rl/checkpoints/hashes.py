@@ -27,6 +27,11 @@ def listed_items(step_folder: pathlib.Path) -> set[str]:
     return {name.partition("/")[0] for name in _listed(step_folder)}
 
 
+def listed_files(step_folder: pathlib.Path) -> list[str]:
+    """The path below `step_folder` of every file the step was written with; none where hashes.json cannot be read."""
+    return sorted(_listed(step_folder))
+
+
 def item_digest(step_folder: pathlib.Path, item: str) -> str | None:
     """12 hexadecimal digits that stand for the content of one item as it was written; None if it cannot be told.
 

@@ -17,6 +17,7 @@ import shutil
 
 from robo_rl.checkpoints.hashes import HASHES
 from robo_rl.errors import CheckpointError
+from robo_rl.files import as_path, names_in
 
 POLICY, RUN, META = "policy", "run", "meta"
 ITEMS = (POLICY, RUN, META)
@@ -32,22 +33,21 @@ def committed_steps(folder: str | os.PathLike[str]) -> list[int]:
     Raises:
         CheckpointError: the folder is there and cannot be listed.
     """
+    place = as_path(folder)
     try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
+        names = names_in(place)
     except OSError as error:
         raise CheckpointError(
             f"The checkpoint folder {folder} cannot be listed: {error.strerror}. It must be a folder that this user"
             " may read."
         ) from error
     steps = (int(name) for name in names if name.isdecimal())
-    return sorted(step for step in steps if pathlib.Path(folder, str(step), HASHES).is_file())
+    return sorted(step for step in steps if (place / str(step) / HASHES).is_file())
 
 
 def restorable_steps(folder: str | os.PathLike[str]) -> list[int]:
     """The committed steps a training run can be resumed from: those that hold `run`; ascending."""
-    return [step for step in committed_steps(folder) if pathlib.Path(folder, str(step), RUN).is_dir()]
+    return [step for step in committed_steps(folder) if (as_path(folder) / str(step) / RUN).is_dir()]
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> list[pathlib.Path]:

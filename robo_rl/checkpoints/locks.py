@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 from robo_rl.errors import UserError
+from robo_rl.files import is_remote
 
 
 @contextlib.contextmanager
@@ -37,8 +38,8 @@ def turn(file: pathlib.Path) -> Iterator[None]:
 
 
 def is_held(file: pathlib.Path) -> bool:
-    """Whether a living process holds `file` in `exclusive`."""
-    if not file.exists():
+    """Whether a living process of this file system holds `file` in `exclusive`; locks do not reach an object store."""
+    if is_remote(file) or not file.exists():
         return False
     with file.open() as handle:
         try:

@@ -12,6 +12,7 @@ from etils import epath
 
 from robo_rl.checkpoints.hashes import find_damage, listed_items
 from robo_rl.checkpoints.layout import FORMAT_VERSION, META, POLICY, RUN, committed_steps
+from robo_rl.checkpoints.remote import within_reach
 from robo_rl.errors import CheckpointError
 from robo_rl.files import read_json
 
@@ -40,8 +41,9 @@ def load_run(folder: str | os.PathLike[str], step: int, template: Any) -> Any:
 
 def load_meta(folder: str | os.PathLike[str], step: int) -> dict[str, Any]:
     """What was saved as `meta`, with `step` and `format`; errors of `load_policy`, and one for a newer format."""
-    path = _checked_item(pathlib.Path(folder).absolute(), step, META)
-    meta = read_json(path / "metadata")
+    with within_reach(folder, step, META) as here:
+        path = _checked_item(here, step, META)
+        meta = read_json(path / "metadata")
     if meta["format"] > FORMAT_VERSION:
         raise CheckpointError(
             f"{path.parent} has checkpoint format {meta['format']}, this program reads up to {FORMAT_VERSION}. Use the"
@@ -51,7 +53,11 @@ def load_meta(folder: str | os.PathLike[str], step: int) -> dict[str, Any]:
 
 
 def _load(folder: str | os.PathLike[str], step: int, item: str, template: Any | None) -> Any:
-    folder = pathlib.Path(folder).absolute()
+    with within_reach(folder, step, item) as here:
+        return _load_local(here, step, item, template)
+
+
+def _load_local(folder: pathlib.Path, step: int, item: str, template: Any | None) -> Any:
     path = _checked_item(folder, step, item)
     try:
         # The handler itself, since a Checkpointer around it warns that the item is not a whole step

@@ -16,7 +16,7 @@ from robo_rl.checkpoints.manifest import differences, environment_manifest
 from robo_rl.checkpoints.pins import pins_folder
 from robo_rl.config import Config
 from robo_rl.errors import CheckpointError, ConfigError, UserError
-from robo_rl.files import read_json, write_json_atomic
+from robo_rl.files import as_path, is_remote, read_json, write_json_atomic
 from robo_rl.specs import EnvSpec
 
 MAY_CHANGE = (
@@ -34,8 +34,9 @@ class RunFolder:
     """Paths of a run, and reading and writing the small files in it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """A run at `path`, which need not exist yet."""
-        self.path = Path(path).absolute()
+        """A run at `path`, which need not exist yet; one in an object store (see `files.as_path`) can be read only."""
+        place = as_path(path)
+        self.path = place if is_remote(place) else place.absolute()
         self.config_file = self.path / "config.yaml"
         self.manifest_file = self.path / "manifest.json"
         self.checkpoints = self.path / "checkpoints"

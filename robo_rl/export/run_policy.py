@@ -1,17 +1,16 @@
-"""Runs an exported policy with jax, flatbuffers and numpy alone: `python run_policy.py policy.zip`, or call `load`."""
+"""Runs an exported policy with jax, its reader flatbuffers, and numpy: `python run_policy.py policy.zip`, or `load`."""
 
 import hashlib
 import json
 import sys
 import zipfile
 from collections.abc import Callable
-from typing import Any
 
+import jax.export
 import numpy as np
-from jax import export, jit
 
 
-def load(path: str) -> tuple[Callable[[dict[str, Any]], np.ndarray], dict[str, Any]]:
+def load(path: str) -> tuple[Callable[[dict], np.ndarray], dict]:
     """A function from named observations `[B, *shape]` to actions `[B, A]`, and the spec that names them with units."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -19,17 +18,9 @@ def load(path: str) -> tuple[Callable[[dict[str, Any]], np.ndarray], dict[str, A
         if hashlib.sha256(members[name]).hexdigest() != expected:
             raise ValueError(f"{path}: member {name} is damaged")
     spec = json.loads(members["spec.json"])
-    program = jit(export.deserialize(bytearray(members["policy.stablehlo"])).call)
-    shapes = {name: tuple(entry["shape"]) for name, entry in spec["observation"].items()}
-
-    def act(observation: dict[str, Any]) -> np.ndarray:
-        given = {name: np.shape(array)[1:] for name, array in observation.items()}
-        if given != shapes:
-            raise ValueError(f"the policy takes arrays with a batch axis before {shapes}, not before {given}")
-        dtypes = {name: spec["observation"][name]["dtype"] for name in shapes}
-        return np.asarray(program({name: np.asarray(observation[name], dtypes[name]) for name in shapes}))
-
-    return act, spec
+    dtypes = {name: entry["dtype"] for name, entry in spec["observation"].items()}
+    call = jax.jit(jax.export.deserialize(bytearray(members["policy.stablehlo"])).call)  # refuses another shape or name
+    return lambda given: np.asarray(call({name: np.asarray(a, dtypes.get(name)) for name, a in given.items()})), spec
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ block evaluated twice is the same file with the same content.
 """
 
 import contextlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ import numpy as np
 
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import CheckpointError, ConfigError, UserError
-from robo_rl.files import read_json, write_json_atomic
+from robo_rl.files import is_remote, names_in, read_json, write_json_atomic
 from robo_rl.fleet.suite import Suite, incompatibilities, parse_suite
 from robo_rl.metrics.statistics import bootstrap_mean_interval, wilson_interval
 
@@ -85,15 +84,13 @@ def write_result(path: Path, record: Any) -> None:
 
 def finished_blocks(folder: Path) -> set[int]:
     """The blocks whose files are in a variation's folder."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return set()
-    return {int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdecimal()}
+    return {int(name[:-5]) for name in names_in(folder) if name.endswith(".json") and name[:-5].isdecimal()}
 
 
 def remove_temporaries(file: Path) -> None:
-    """Remove what a worker that was killed while it wrote `file` has left."""
+    """Remove what a worker that was killed while it wrote `file` has left; an object store keeps no halves."""
+    if is_remote(file):
+        return
     for path in file.parent.glob(f".{file.name}.*.tmp"):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
@@ -117,7 +114,7 @@ def open_suite(run: RunFolder, suite: Suite) -> None:
                 "now):\n  " + "\n  ".join(changed) + "\nGive the suite's file another name, so that both can be told "
                 "apart."
             )
-    for path in file.parent.rglob(".*.tmp"):
+    for path in () if is_remote(file) else file.parent.rglob(".*.tmp"):
         path.unlink()
     write_result(file, suite.model_dump(mode="json"))
 

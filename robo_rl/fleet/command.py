@@ -6,12 +6,13 @@ from pathlib import Path
 
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import ConfigError
+from robo_rl.files import is_remote, require_reachable
 from robo_rl.fleet.blocks import merge
 from robo_rl.fleet.coordinator import Mode, Tally, run_fleet
 from robo_rl.fleet.executor import ProcessExecutor
 from robo_rl.fleet.report import leaderboard
 from robo_rl.fleet.suite import Suite, load_suite, suite_for
-from robo_rl.fleet.table import read_table, write_csv, write_text
+from robo_rl.fleet.table import read_table, require_parquet, write_csv, write_file, write_parquet
 from robo_rl.fleet.worker import evaluate_block, warm_up
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT
 
@@ -24,6 +25,7 @@ def fleet_command(
     mode: Mode,
     every: int,
     with_report: bool,
+    with_parquet: bool = False,
     listen: Callable[[], Callable[[], bool]],
 ) -> int:
     """Judge the checkpoints of the runs at `paths`; 1 if one of them could not be read, else 0.
@@ -33,7 +35,11 @@ def fleet_command(
     Raises:
         UserError, RunFailedError: as `run_fleet`; also two paths to one run, or counts below 1.
     """
-    runs = [RunFolder(path.resolve()) for path in paths]
+    if with_parquet:
+        require_parquet()
+    for path in paths:
+        require_reachable(path)
+    runs = [RunFolder(path if is_remote(path) else path.resolve()) for path in paths]
     if workers < 1 or every < 1:
         raise ConfigError(f"--workers is {workers} and --every is {every}; both must be at least 1.")
     if len({run.path for run in runs}) < len(runs):
@@ -56,8 +62,8 @@ def fleet_command(
             stop=listen(),
         )
     print(_told(tally))
-    if with_report:
-        _write_report(runs, suites)
+    if with_report or with_parquet:
+        _write_report(runs, suites, with_parquet)
     return 1 if tally.unreadable else 0
 
 
@@ -65,12 +71,19 @@ def _suite(run: RunFolder, name: str | None) -> Suite:
     return load_suite(name) if name is not None else suite_for(run.config()["env"]["name"])
 
 
-def _write_report(runs: Sequence[RunFolder], suites: dict[str, Suite]) -> None:
-    """leaderboard.html and leaderboard.csv: in the run's folder, or in the one all the runs share."""
-    folder = runs[0].path if len(runs) == 1 else Path(os.path.commonpath([run.path for run in runs]))
+def _write_report(runs: Sequence[RunFolder], suites: dict[str, Suite], with_parquet: bool) -> None:
+    """leaderboard.html, .csv (and .parquet): in the run's folder, or in the one all local runs share, or here."""
+    if len(runs) == 1:
+        folder = runs[0].path
+    elif any(is_remote(run.path) for run in runs):
+        folder = Path.cwd()
+    else:
+        folder = Path(os.path.commonpath([run.path for run in runs]))
     rows = read_table((run, suites[str(run.path)].name) for run in runs)
     write_csv(folder / "leaderboard.csv", rows)
-    write_text(folder / "leaderboard.html", leaderboard(rows))
+    write_file(folder / "leaderboard.html", leaderboard(rows).encode())
+    if with_parquet:
+        write_parquet(folder / "leaderboard.parquet", rows)
     print(f"{len(rows)} rows in {folder / 'leaderboard.html'} and leaderboard.csv")
 
 

@@ -12,11 +12,15 @@ from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import CheckpointError, RunFailedError, UserError
 from robo_rl.fleet.blocks import Block, CheckpointGoneError, block_file, remove_temporaries, row_file
 from robo_rl.fleet.executor import Executor, WorkerDiedError
-from robo_rl.fleet.followed import FollowedRun, fleet_lock
+from robo_rl.fleet.followed import FollowedRun
+from robo_rl.fleet.presence import fleet_lock, write_presence
 from robo_rl.fleet.suite import Suite
 
 POLL_SECONDS = 0.2
 """Pause between looks for new checkpoints (s)."""
+
+TELL_SECONDS = 2.0
+"""Pause between words of the fleet about itself in the run folders (s), see presence.py."""
 
 MOST_DEATHS = 10
 """Workers that may die at one block before the block is to blame."""
@@ -74,7 +78,10 @@ def run_fleet(
             one.poll()
         if mode == "once":
             _require_checkpoints(followed)
-        _loop(followed, executor, workers, calls, mode, tally, report, stop)
+        try:
+            _loop(followed, executor, workers, calls, mode, tally, report, stop)
+        finally:
+            _take_leave(followed)
     for one in followed:
         for step, reason in one.unreadable.items():
             tally.unreadable[str(one.run.checkpoints / str(step))] = reason
@@ -95,12 +102,15 @@ def _loop(
     flying: dict[concurrent.futures.Future[Any], tuple[FollowedRun, Block]] = {}
     turns = deque(followed)
     deaths: Counter[Block] = Counter()
-    last_poll = time.monotonic()
+    last_poll, last_told = time.monotonic(), -TELL_SECONDS
     while not stop():
         if time.monotonic() - last_poll > POLL_SECONDS:
             for one in followed:
                 one.poll()
             last_poll = time.monotonic()
+        if time.monotonic() - last_told > TELL_SECONDS:
+            _tell(followed, list(flying.values()), workers, mode)
+            last_told = time.monotonic()
         while len(flying) < workers and (work := _next(turns)) is not None:
             one, block = work
             call = merge if block.index is None else evaluate
@@ -110,16 +120,43 @@ def _loop(
             for future in done:
                 _settle(future, *flying.pop(future), tally, deaths, report)
         elif mode == "once" or (mode == "until_done" and all(one.is_over() for one in followed)):
-            # A checkpoint may have been committed after the last look.
-            for one in followed:
-                one.poll()
-            if all(one.backlog.is_empty() for one in followed):
+            if not _is_anything_left(followed):
                 return
         else:
             time.sleep(POLL_SECONDS)
     # Asked to stop: blocks in flight are finished, so that no half-written file stays.
     for future in concurrent.futures.wait(flying).done:
         _settle(future, *flying.pop(future), tally, deaths, report)
+
+
+def _is_anything_left(followed: Sequence[FollowedRun]) -> bool:
+    """Whether a last look finds work: a checkpoint may have been committed after the one before."""
+    for one in followed:
+        one.poll(at_once=True)
+    return any(not one.backlog.is_empty() for one in followed)
+
+
+def _tell(followed: Sequence[FollowedRun], at_work: list[tuple[FollowedRun, Block]], workers: int, mode: Mode) -> None:
+    """Leave word of the fleet in each run's folder, for `robo-rl status`."""
+    for one in followed:
+        progress, count = one.progress(), sum(other is one for other, _ in at_work)
+        if count:
+            waits_for = f"workers, at {count} blocks"
+        elif progress["open_blocks"]:
+            waits_for = "a free worker: they are busy with other runs"
+        elif mode == "once" or (mode == "until_done" and one.is_over()):
+            waits_for = "other runs"
+        else:
+            waits_for = "the next checkpoint"
+        what = {"suite": one.suite.name, "workers": workers, "mode": mode, "waits_for": waits_for}
+        write_presence(one.run, state="at work", **what, **progress)
+
+
+def _take_leave(followed: Sequence[FollowedRun]) -> None:
+    """Leave word that the fleet has ended. What may have ended it, a full disk say, matters more than these words."""
+    for one in followed:
+        with contextlib.suppress(UserError):
+            write_presence(one.run, state="ended", suite=one.suite.name, **one.progress())
 
 
 def _next(turns: deque[FollowedRun]) -> tuple[FollowedRun, Block] | None:
@@ -141,7 +178,7 @@ def _settle(
     report: Callable[[str], None],
 ) -> None:
     """Take note of what became of a block."""
-    what = f"{one.run.path.name}/{block.step} {block.variation} {'merge' if block.index is None else block.index}"
+    what = _name(one, block)
     try:
         future.result()
     except WorkerDiedError as error:
@@ -170,6 +207,10 @@ def _settle(
             report(f"{one.run.path.name}: step {block.step} is judged in {block.variation}")
         else:
             tally.blocks += 1
+
+
+def _name(one: FollowedRun, block: Block) -> str:
+    return f"{one.run.path.name}/{block.step} {block.variation} {'merge' if block.index is None else block.index}"
 
 
 def _require_checkpoints(followed: Sequence[FollowedRun]) -> None:

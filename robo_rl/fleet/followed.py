@@ -1,26 +1,24 @@
 """One run as a fleet sees it: which checkpoints there are, which blocks of them are open, and what is pinned."""
 
-import os
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from robo_rl import presets
 from robo_rl.checkpoints.hashes import item_digest
-from robo_rl.checkpoints.layout import HASHES, POLICY
-from robo_rl.checkpoints.locks import exclusive
-from robo_rl.checkpoints.pins import FLEET_LOCK, pin, release
+from robo_rl.checkpoints.layout import POLICY
+from robo_rl.checkpoints.pins import pin, release
+from robo_rl.checkpoints.remote import is_whole
 from robo_rl.checkpoints.run_folder import RunFolder
-from robo_rl.errors import UserError
-from robo_rl.files import read_json
+from robo_rl.files import is_remote, names_in, read_json
 from robo_rl.fleet.blocks import Block, finished_blocks, open_suite, row_file, variation_folder
 from robo_rl.fleet.schedule import Backlog, due_steps
 from robo_rl.fleet.suite import Suite, evaluation_environment
 
 TRAINER_ABSENT_SECONDS = 60.0
 """A run whose trainer was killed counts as over when nobody has resumed it for so long."""
+
+REMOTE_POLL_SECONDS = 5.0
+"""Pause between looks at a run in an object store (s): each look is a handful of requests over a network."""
 
 
 class FollowedRun:
@@ -45,16 +43,27 @@ class FollowedRun:
         self._scheduled: set[int] = set()
         self._open: dict[tuple[int, str], set[int]] = {}
         self._pinned: set[int] = set()
+        self._is_remote = is_remote(run.path)
+        self._last_look = -REMOTE_POLL_SECONDS
+        self._said: dict[str, Any] = {}
         self._last_sign_of_trainer = time.monotonic()
 
-    def poll(self) -> None:
-        """Find checkpoints that came and went. The cost is one listing, and work for those that changed."""
-        names = os.listdir(self.run.checkpoints) if self.run.checkpoints.is_dir() else []
-        there = {int(name) for name in names if name.isdecimal()}
+    def poll(self, at_once: bool = False) -> None:
+        """Find checkpoints that came and went. The cost is one listing, and work for those that changed.
+
+        A remote run is looked at every REMOTE_POLL_SECONDS, however often this is called, unless `at_once`.
+        """
+        now = time.monotonic()
+        if self._is_remote and not at_once and now - self._last_look < REMOTE_POLL_SECONDS:
+            return
+        self._last_look = now
+        # Before the listing: when training says that it has ended, its last checkpoint is there.
+        self._hear_trainer()
+        there = {int(name) for name in names_in(self.run.checkpoints) if name.isdecimal()}
         for step in self._known.keys() - there:
             self.forget(step)
         for step in there - self._known.keys():
-            if (self.run.checkpoints / str(step) / HASHES).is_file():
+            if is_whole(self.run.checkpoints / str(step)):
                 digest = item_digest(self.run.checkpoints / str(step), POLICY)
                 self._known[step] = digest or "unreadable"
         due = due_steps(self._known.keys() - self.unreadable.keys(), self._policy_every, self._every, self.is_over())
@@ -71,7 +80,8 @@ class FollowedRun:
         while (block := self.backlog.take()) is not None:
             if block.index is None or block.step in self._pinned:
                 return block
-            if pin(self.run.checkpoints, self._pinned | {block.step}, block.step):
+            # In an object store nobody of ours deletes checkpoints
+            if self._is_remote or pin(self.run.checkpoints, self._pinned | {block.step}, block.step):
                 self._pinned.add(block.step)
                 return block
             # On its way out. It stays known until its folder is gone, so that it is not taken up again.
@@ -111,19 +121,33 @@ class FollowedRun:
 
     def is_over(self) -> bool:
         """Whether training has ended: nobody trains here, and the trainer said so or has been gone for long."""
-        now = time.monotonic()
-        if self.run.is_running():
-            self._last_sign_of_trainer = now
-            return False
+        has_ended = self._said.get("state") in ("finished", "stopped", "failed")
+        silent = time.monotonic() - self._last_sign_of_trainer
+        return not self.run.is_running() and (has_ended or silent > TRAINER_ABSENT_SECONDS)
+
+    def progress(self) -> dict[str, Any]:
+        """How far judging is: newest checkpoint, how many are judged whole, blocks still to do, and those given up."""
+        open_steps = {step for step, _ in self._open}
+        return {
+            "newest": max(self._known, default=None),
+            "judged": len(self._scheduled - open_steps - self.unreadable.keys()),
+            "open_checkpoints": len(open_steps),
+            "open_blocks": sum(map(len, self._open.values())),
+            "unreadable": sorted(self.unreadable),
+        }
+
+    def _hear_trainer(self) -> None:
+        """Read what training says of itself; a sign of it is a lock that is held, or new words."""
         said: dict[str, Any] = self.run.status() or {"state": "finished"}
-        has_ended = said.get("state") in ("finished", "stopped", "failed")
-        return has_ended or now - self._last_sign_of_trainer > TRAINER_ABSENT_SECONDS
+        if self.run.is_running() or said != self._said:
+            self._last_sign_of_trainer = time.monotonic()
+        self._said = said
 
     def close(self) -> None:
         """Let go of every pin."""
         if self._pinned:
             self._pinned.clear()
-            release(self.run.checkpoints, ())
+            self._release()
 
     def _schedule(self, step: int) -> None:
         """Let the blocks of a new checkpoint wait, except those whose files are there already."""
@@ -149,39 +173,13 @@ class FollowedRun:
     def _unpin(self, step: int) -> None:
         if step in self._pinned:
             self._pinned.discard(step)
+            self._release()
+
+    def _release(self) -> None:
+        if not self._is_remote:
             release(self.run.checkpoints, self._pinned)
 
 
 def _is_merged(suite: Suite, whole: Block) -> bool:
     file = row_file(suite, whole)
     return file.exists() and read_json(file)["episodes"] == suite.episodes
-
-
-@contextmanager
-def fleet_lock(run: RunFolder) -> Iterator[None]:
-    """Be the only fleet on this run.
-
-    Raises:
-        UserError: another fleet is (it is named), or the folder cannot be written.
-    """
-    name = f"{socket.gethostname()} process {os.getpid()}"
-
-    def refusal(owner: str) -> str:
-        return (
-            f"{run.path} is already followed by the fleet of {owner}. One is enough: give that one more workers, or "
-            "stop it first. Nothing is lost: the next fleet goes on from its files."
-        )
-
-    if not run.path.is_dir():
-        raise UserError(f"{run.path} is no run folder: there is no such folder.")
-    try:
-        lock = exclusive(run.path / FLEET_LOCK, name, refusal)
-        lock.__enter__()
-    except OSError as error:
-        raise UserError(
-            f"{run.path} cannot be written ({error.strerror}); a fleet writes its results there."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)

@@ -1,7 +1,7 @@
 """Promotion: `best` moves to a checkpoint that the episodes of a suite show to be better, and to no other.
 
     RUN/promoted/NUMBER/checkpoints/STEP/   a copy of the policy and its meta, so that neither retention nor a resumed
-                                            run can take it away
+                                            run can take it away; kept of the last two promotions
     RUN/best -> promoted/NUMBER             moved by one rename: a reader always finds a whole checkpoint behind it
     RUN/promoted.json                       what, when, against what, on which evidence
 
@@ -25,7 +25,7 @@ from robo_rl.checkpoints.layout import META, POLICY, committed_steps
 from robo_rl.checkpoints.locks import exclusive
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import CheckpointError, UserError
-from robo_rl.files import read_json, write_json_atomic
+from robo_rl.files import is_remote, read_json, write_json_atomic
 from robo_rl.fleet.blocks import Block, finished_blocks, read_blocks, suite_folder, variation_folder
 from robo_rl.fleet.evidence import Comparison, paired_comparison
 from robo_rl.fleet.suite import Suite, incompatibilities, load_suite, parse_suite
@@ -53,6 +53,8 @@ def promote(run: RunFolder, suite_name: str | None = None, dry_run: bool = False
             damaged file, a folder that cannot be written, or another promotion at work.
         CheckpointError: the candidate's checkpoint is damaged.
     """
+    if is_remote(run.path):
+        raise UserError(f"{run.path} is in an object store, which has no links for `best`. Copy the run here first.")
     run.config()  # refuses what is no run folder
     suite = evaluated_suite(run, suite_name)
     try:
@@ -200,6 +202,7 @@ def _enact(run: RunFolder, suite: Suite, history: list[dict[str, Any]], decision
     }
     write_json_atomic(run.path / "promoted.json", {"promotions": [*history, entry]})
     _point_to_last(run, [*history, entry])
+    _remove_superseded(run, number)
 
 
 def _copy_checkpoint(source: Path, target: Path) -> None:
@@ -232,6 +235,13 @@ def _point_to_last(run: RunFolder, history: list[dict[str, Any]]) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(target)
     link.replace(best)
+
+
+def _remove_superseded(run: RunFolder, number: int) -> None:
+    """Erase copies of earlier promotions, but not of the one before: someone may still be reading that."""
+    for place in (run.path / "promoted").iterdir():
+        if place.name.isdecimal() and int(place.name) < number - 1:
+            shutil.rmtree(place)
 
 
 @contextlib.contextmanager

@@ -4,65 +4,51 @@ import html
 import itertools
 from collections.abc import Sequence
 
+from robo_rl.fleet.chart import COLOURS, chart, told
 from robo_rl.fleet.table import Row
 
-WIDTH, HEIGHT, MARGIN = 640, 220, 44
-"""Size of a chart and the room for its axes (pixels)."""
-
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse; margin: .5em 0 1.5em } th, td { padding: .2em .8em; border-bottom: 1px solid #ddd }
-th { text-align: left } td.number { text-align: right; font-variant-numeric: tabular-nums }
-svg text { font-size: 11px; fill: #555 } code { background: #f3f3f3; padding: 0 .3em }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 76em; margin: 0 auto; padding: 1em; color: #1d232a }
+h1 { margin: .3em 0 0; font-size: 1.7em } h2 { margin: 1.6em 0 .5em; font-size: 1.2em }
+h3 { margin: 0; font-size: 1.05em }
+p { margin: .3em 0 } .soft { color: #5c6670 } .wide { overflow-x: auto }
+table { border-collapse: collapse; width: 100% } th, td { padding: .25em .6em; border-bottom: 1px solid #e3e7ea }
+th { text-align: left; font-weight: 600; color: #5c6670 }
+.number { text-align: right; font-variant-numeric: tabular-nums }
+td { white-space: nowrap } td:first-child, th:first-child { padding-left: 0 }
+.cards { display: grid; gap: 1em; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24em), 1fr)) }
+.card { border: 1px solid #d5dade; border-radius: 6px; padding: .9em 1em; min-width: 0 }
+svg { display: block; width: 100%; height: auto; margin: .4em 0 } svg text { font-size: 13px; fill: #5c6670 }
+.grid { stroke: #e3e7ea }
+.key { display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin: 0 .3em 0 0 }
+.key + span { margin-right: 1em } pre { background: #f3f5f6; padding: .6em .8em; border-radius: 4px; font-size: .85em;
+white-space: pre-wrap; overflow-wrap: anywhere; margin: .5em 0 0 } summary { cursor: pointer; margin-top: .5em }
+@media (max-width: 40em) { .spare { display: none } }
 """
 
 
 def leaderboard(rows: Sequence[Row]) -> str:
-    """The page: the best checkpoint of each variation, each run's checkpoints over time, the worst episodes."""
-    parts = ["<h1>Leaderboard</h1>", _best_table(rows)]
-    for (run, suite, variation), group in itertools.groupby(rows, key=lambda row: (row.run, row.suite, row.variation)):
-        these = list(group)
-        parts.append(f"<h2>{html.escape(f'{run}: {variation}')}</h2>")
-        parts.append(f"<p>Suite {html.escape(suite)}, {these[-1].episodes} episodes each, bars: 95 % intervals.</p>")
-        parts.append(chart(these))
-        parts.append(_worst_table(max(these, key=lambda row: (row.score, row.step))))
+    """The page: the best checkpoint of each variation, every variation's checkpoints over time, the worst episodes."""
+    runs = list(dict.fromkeys(row.run for row in rows))
+    groups = [list(group) for _, group in itertools.groupby(sorted(rows, key=_variation), key=_variation)]
+    checkpoints = len({(row.run, row.step, row.policy) for row in rows})
+    counts = (
+        f"{checkpoints} checkpoints of {', '.join(runs) or 'no run'}; {sum(row.episodes for row in rows):,} episodes."
+    )
+    parts = [
+        "<h1>Leaderboard</h1>",
+        f"<p class=soft>{html.escape(counts)} In brackets and as bars: 95 % intervals.</p>",
+        f"<h2>Best of each variation</h2>{_best_table(groups, runs)}",
+        f"<h2>Checkpoints over time</h2>{_legend(runs)}<div class=cards>",
+        *(_card(group, runs) for group in groups),
+        "</div>",
+    ]
     page = "\n".join(parts)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Leaderboard</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body>\n{page}\n</body></html>\n"
     )
-
-
-def chart(rows: Sequence[Row]) -> str:
-    """Score over environment steps as SVG: a line through the checkpoints of one run and variation, with intervals."""
-    steps, lows, highs = [row.step for row in rows], [row.low for row in rows], [row.high for row in rows]
-    left, right = min(steps), max(steps)
-    bottom, top = min(lows), max(highs)
-    if rows[0].success_rate is not None:
-        bottom, top = 0.0, 1.0
-
-    def x(step: float) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * ((step - left) / (right - left) if right > left else 0.5)
-
-    def y(value: float) -> float:
-        return HEIGHT - MARGIN / 2 - (HEIGHT - MARGIN) * ((value - bottom) / (top - bottom) if top > bottom else 0.5)
-
-    marks = [
-        f'<polyline fill="none" stroke="#06c" points="{" ".join(f"{x(r.step):.1f},{y(r.score):.1f}" for r in rows)}"/>'
-    ]
-    for row in rows:
-        said = html.escape(f"step {row.step}: {row.score:.3f} [{row.low:.3f}, {row.high:.3f}]")
-        marks.append(
-            f'<g><title>{said}</title><line x1="{x(row.step):.1f}" x2="{x(row.step):.1f}" y1="{y(row.low):.1f}" '
-            f'y2="{y(row.high):.1f}" stroke="#9bd"/><circle cx="{x(row.step):.1f}" cy="{y(row.score):.1f}" r="3" '
-            f'fill="{"#06c" if row.is_there else "#aaa"}"/></g>'
-        )
-    axes = (
-        f'<text x="2" y="{y(top) + 4:.0f}">{top:.3g}</text><text x="2" y="{y(bottom):.0f}">{bottom:.3g}</text>'
-        f'<text x="{MARGIN}" y="{HEIGHT - 4}">{left:,}</text>'
-        f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 4}" text-anchor="end">{right:,} environment steps</text>'
-    )
-    return f'<svg width="{WIDTH}" height="{HEIGHT}" role="img">{"".join(marks)}{axes}</svg>'
 
 
 def video_command(row: Row, seed: int) -> str:
@@ -74,28 +60,65 @@ def video_command(row: Row, seed: int) -> str:
     )
 
 
-def _best_table(rows: Sequence[Row]) -> str:
-    cells = ["<tr><th>Variation<th>Run<th>Step<th>Success<th>Return<th>Episodes"]
-    for (suite, variation), group in itertools.groupby(
-        sorted(rows, key=lambda row: (row.suite, row.variation)), key=lambda row: (row.suite, row.variation)
-    ):
-        best = max(group, key=lambda row: (row.score, row.step))
-        success = "" if best.success_rate is None else f"{best.score:.1%} [{best.low:.1%}, {best.high:.1%}]"
+def _variation(row: Row) -> tuple[str, str]:
+    return row.suite, row.variation
+
+
+def _best(rows: Sequence[Row]) -> Row:
+    return max(rows, key=lambda row: (row.score, row.return_mean, row.step))
+
+
+def _best_table(groups: Sequence[Sequence[Row]], runs: Sequence[str]) -> str:
+    several = len(runs) > 1
+    head = f"<tr><th>Variation{'<th>Run' if several else ''}<th class=number>Step<th class=number>Score"
+    cells = [f"{head}<th class='number spare'>Return<th class='number spare'>Episodes"]
+    for group in groups:
+        best = _best(group)
         returned = f"{best.return_mean:.1f} [{best.return_low:.1f}, {best.return_high:.1f}]"
-        where = f"{best.step:,}" + ("" if best.is_there else " (no longer kept)")
+        kept = "" if best.is_there else " <span class=soft>(no longer kept)</span>"
         cells.append(
-            f"<tr><td>{html.escape(f'{suite}: {variation}')}<td>{html.escape(best.run)}<td class=number>{where}"
-            f"<td class=number>{success}<td class=number>{returned}<td class=number>{best.episodes}"
+            f"<tr><td>{html.escape(best.variation)}{f'<td>{html.escape(best.run)}' if several else ''}"
+            f"<td class=number>{best.step:,}{kept}<td class=number>{told(best)}"
+            f"<td class='number spare'>{returned}<td class='number spare'>{best.episodes}"
         )
-    return f"<h2>Best of each variation</h2><table>{''.join(cells)}</table>"
+    return f"<div class=wide><table>{''.join(cells)}</table></div>"
 
 
-def _worst_table(row: Row) -> str:
-    cells = ["<tr><th>Seed<th>Kind<th>Return<th>To see it"]
+def _legend(runs: Sequence[str]) -> str:
+    if len(runs) < 2:
+        return ""
+    keys = [
+        f'<i class=key style="background: {COLOURS[number % len(COLOURS)]}"></i><span>{html.escape(run)}</span>'
+        for number, run in enumerate(runs)
+    ]
+    return f"<p>{''.join(keys)}</p>"
+
+
+def _card(group: Sequence[Row], runs: Sequence[str]) -> str:
+    """One variation: its chart, and the worst episodes of its best checkpoint."""
+    # Every run keeps its colour, whether or not it was judged in this variation
+    lines = {run: [row for row in group if row.run == run] for run in runs}
+    best = _best(group)
+    what = "success rate" if best.success_rate is not None else "return"
+    title = f"<h3>{html.escape(best.variation)}</h3><p class=soft>suite {html.escape(best.suite)}, {what} over "
+    return f"<section class=card>{title}{best.episodes} episodes each</p>{chart(lines)}{_worst(best)}</section>"
+
+
+def _worst(row: Row) -> str:
+    cells = ["<tr><th class=number>Seed<th>Kind<th class=number>Return<th class=number>Steps"]
+    cells[0] += "" if row.success_rate is None else "<th>Success"
     for episode in row.worst:
-        command = html.escape(video_command(row, episode["seed"])) if row.is_there else "the checkpoint is not kept"
+        success = "" if row.success_rate is None else f"<td>{'yes' if episode['success'] else 'no'}"
         cells.append(
             f"<tr><td class=number>{episode['seed']}<td>{html.escape(str(episode['kind']))}"
-            f"<td class=number>{episode['return']:.2f}<td><code>{command}</code>"
+            f"<td class=number>{episode['return']:.2f}<td class=number>{episode['length']}{success}"
         )
-    return f"<p>Worst episodes of the best checkpoint, step {row.step:,}:</p><table>{''.join(cells)}</table>"
+    if row.is_there:
+        # Broken before its flags, as a shell takes it, and not in the middle of one
+        command = html.escape(video_command(row, row.worst[0]["seed"]).replace(" --", " \\\n  --"))
+        film = f"<p>To film the worst (for another, change the seed):</p><pre>{command}</pre>"
+    else:
+        film = "<p>This checkpoint is no longer kept, so none of them can be filmed.</p>"
+    where = html.escape(f"{row.run}, step {row.step:,}")
+    table = f"<div class=wide><table>{''.join(cells)}</table></div>"
+    return f"<details><summary>Worst episodes of the best checkpoint ({where})</summary>{table}{film}</details>"

@@ -14,6 +14,7 @@ from robo_rl import presets, resources
 from robo_rl.config import Config, EnvConfig, Section
 from robo_rl.errors import ConfigError, nearest
 from robo_rl.experiment import evaluation_env_config
+from robo_rl.files import as_path
 from robo_rl.seeds import evaluation_episodes
 
 
@@ -79,7 +80,7 @@ def load_suite(name: str) -> Suite:
         ConfigError: no such suite (the nearest are listed), not YAML, an unknown field or a value out of range.
     """
     shipped = _shipped()
-    path = Path(name) if Path(name).is_file() else shipped.get(name)
+    path = as_path(name) if as_path(name).is_file() else shipped.get(name)
     if path is None:
         raise ConfigError(
             f"There is no suite {name!r} (--suite): no such file, and no shipped suite of that name. Nearest: "

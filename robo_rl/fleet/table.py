@@ -1,16 +1,17 @@
-"""The merged rows of all runs a fleet follows, as one table: in memory, and as a CSV file."""
+"""The merged rows of all runs a fleet follows, as one table: in memory, as CSV and as Parquet."""
 
 import csv
+import importlib.util
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import UserError
-from robo_rl.files import read_json
+from robo_rl.files import is_remote, names_in, read_json, write_atomic
 from robo_rl.fleet.blocks import suite_folder
 
 
@@ -43,8 +44,14 @@ def read_table(runs: Iterable[tuple[RunFolder, str]]) -> list[Row]:
     rows = []
     for run, suite in runs:
         there = set(committed_steps(run.checkpoints))
-        for file in suite_folder(run, suite).glob("*-*/*.json"):
-            rows.append(_row(str(os.path.relpath(run.path)), read_json(file), there))
+        shown = str(run.path) if is_remote(run.path) else os.path.relpath(run.path)
+        folder = suite_folder(run, suite)
+        for checkpoint in names_in(folder):
+            if "-" not in checkpoint:  # suite.json
+                continue
+            for name in names_in(folder / checkpoint):
+                if name.endswith(".json") and not name.startswith("."):
+                    rows.append(_row(shown, read_json(folder / checkpoint / name), there))
     return sorted(rows, key=lambda row: (row.run, row.suite, row.variation, row.step, row.policy))
 
 
@@ -58,23 +65,40 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Row._fields[:-1])
     writer.writerows(row[:-1] for row in rows)
-    write_text(path, text.getvalue())
+    write_file(path, text.getvalue().encode())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` so that a reader sees the old file or the whole new one.
+def require_parquet() -> None:
+    """Refuse to promise a Parquet file where nothing can write one; UserError."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UserError("--parquet needs pyarrow: pip install 'robo-rl[parquet]'. The same table as CSV needs nothing.")
+
+
+def write_parquet(path: Path, rows: Sequence[Row]) -> None:
+    """Write all columns, the worst episodes as a list of records, for pandas, polars, DuckDB and the like.
+
+    Raises:
+        UserError: the file cannot be written, or `require_parquet`.
+    """
+    require_parquet()
+    import pyarrow
+    import pyarrow.parquet
+
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row._asdict() for row in rows]), content)
+    write_file(path, content.getvalue())
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader sees the old file or the whole new one.
 
     Raises:
         UserError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_atomic(path, content)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error}). Choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _row(run: str, record: dict[str, Any], there: set[int]) -> Row:

@@ -11,7 +11,7 @@ from robo_rl.files import write_json_atomic
 from robo_rl.fleet.blocks import CheckpointGoneError, merge, suite_folder
 from robo_rl.fleet.coordinator import run_fleet
 from robo_rl.fleet.executor import ProcessExecutor, WorkerDiedError
-from robo_rl.fleet.followed import fleet_lock
+from robo_rl.fleet.presence import fleet_lock
 from tests.fleet import stub
 
 

@@ -1,7 +1,9 @@
 """`best` moves on evidence only, and always points to a whole checkpoint."""
 
 import json
+import os
 import shutil
+import threading
 
 import jax.numpy as jnp
 import pytest
@@ -102,6 +104,38 @@ def test_without_all_blocks_there_is_no_candidate(tmp_path):
         promote(run)
     with pytest.raises(UserError, match="no run folder"):
         promote(stub.RunFolder(tmp_path / "none"))
+
+
+def test_of_copies_the_current_and_the_one_before_are_kept(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [1, 1, 1, 1]})
+    promote(run)
+    for step in (200, 300, 400):
+        add(run, step, [3 * step // 100 - 2] * 4)
+        assert promote(run).promotes
+    assert sorted(path.name for path in (run.path / "promoted").iterdir()) == ["0003", "0004"]
+    assert [entry["number"] for entry in read_history(run)] == [1, 2, 3, 4]
+    assert float(load_policy(run.path / "best" / "checkpoints", 400)["w"][0]) == 400
+
+
+def test_of_two_threads_one_promotes_once(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+    both_here, outcomes = threading.Barrier(2), []
+
+    def try_it():
+        both_here.wait()
+        try:
+            outcomes.append(promote(run).promotes)
+        except UserError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=try_it) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count(True) == len(read_history(run)) == 1
+    [other] = [outcome for outcome in outcomes if outcome is not True]
+    assert other is False or f"Process {os.getpid()} is promoting" in other
 
 
 def test_two_at_once_are_refused(tmp_path):

@@ -1,11 +1,15 @@
 import csv
 import re
 
+import pytest
+
+from robo_rl import cli
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.fleet.blocks import merge
+from robo_rl.fleet.chart import HEIGHT, chart
 from robo_rl.fleet.coordinator import run_fleet
 from robo_rl.fleet.report import leaderboard, video_command
-from robo_rl.fleet.table import read_table, write_csv
+from robo_rl.fleet.table import read_table, write_csv, write_parquet
 from tests.fleet import stub
 from tests.fleet.test_coordinator import Inline
 
@@ -33,6 +37,19 @@ def test_the_table_has_a_row_per_checkpoint_and_variation(tmp_path, monkeypatch)
     assert [path.name for path in tmp_path.glob("*.csv*")] == ["table.csv"]
 
 
+def test_the_table_as_parquet(tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install 'robo-rl[parquet]'")
+    rows = table(tmp_path, monkeypatch)
+    write_parquet(tmp_path / "table.parquet", rows)
+    assert parquet.read_table(tmp_path / "table.parquet").to_pylist() == [row._asdict() for row in rows]
+
+
+def test_without_pyarrow_parquet_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.main(["fleet", str(stub.make_run(tmp_path / "run", [100]).path), "--parquet"]) == 2
+    assert "robo-rl[parquet]" in capsys.readouterr().err
+
+
 def test_the_page_stands_alone_and_names_what_matters(tmp_path, monkeypatch):
     rows = table(tmp_path, monkeypatch)
     page = leaderboard(rows)
@@ -42,9 +59,31 @@ def test_the_page_stands_alone_and_names_what_matters(tmp_path, monkeypatch):
     assert page.count("<svg") == 2
     assert "no longer kept" not in page  # the newer one is as good, and wins
     seed = rows[1].worst[0]["seed"]
-    assert f"--episode-seed {seed} --video" in page
+    assert f"--episode-seed {seed} \\\n  --video" in page
     assert "evaluations/stub/suite.json --variation nominal" in video_command(rows[1], seed)
 
 
 def test_a_page_without_rows_is_a_page():
     assert "<h1>Leaderboard</h1>" in leaderboard([])
+
+
+def test_one_chart_shows_all_runs_and_hollows_what_is_not_kept(tmp_path, monkeypatch):
+    rows = table(tmp_path, monkeypatch)
+    page = leaderboard([*rows, *(row._replace(run="other") for row in rows)])
+    assert page.count("<svg") == 2
+    assert page.count("<polyline") == 4
+    assert page.count('fill="#fff"') == 4
+    assert "<span>other</span>" in page
+
+
+@pytest.mark.parametrize(
+    ("success", "low", "high", "first", "last"),
+    [(0.99, 0.96, 1.0, "90%", "100%"), (0.5, 0.3, 0.7, "0%", "100%"), (None, -3.0, 41.0, "-20", "60")],
+)
+def test_the_axis_holds_every_interval(tmp_path, monkeypatch, success, low, high, first, last):
+    [row, *_] = table(tmp_path, monkeypatch)
+    drawn = chart({"run": [row._replace(success_rate=success, score=(low + high) / 2, low=low, high=high)]})
+    labels = re.findall(r'text-anchor="end">([^<]*)</text>', drawn)
+    assert (labels[0], labels[-1]) == (first, last)
+    heights = [float(y) for y in re.findall(r"M[\d.]+ ([\d.]+)V", drawn)]
+    assert all(0 <= y <= HEIGHT for y in heights)

@@ -1,5 +1,6 @@
 """What a worker writes: deterministic to the byte, and nothing for a checkpoint that is gone, damaged or unfit."""
 
+import resource
 import shutil
 
 import pytest
@@ -105,10 +106,41 @@ def test_a_damaged_checkpoint_is_named(run):
     assert not block_file(SUITE, block).exists()
 
 
+@pytest.mark.parametrize("happens", ["removed", "replaced"])
+def test_a_checkpoint_that_goes_while_it_is_read(run, monkeypatch, happens):
+    block, read = block_of(run), worker.load_policy
+    folder = run.checkpoints / str(block.step)
+
+    def meanwhile(*arguments):
+        policy = read(*arguments)
+        shutil.rmtree(folder)
+        if happens == "replaced":
+            stub.add_checkpoint(run, block.step, "other weights")
+        return policy
+
+    monkeypatch.setattr(worker, "load_policy", meanwhile)
+    with pytest.raises(CheckpointGoneError, match="no longer the checkpoint"):
+        evaluate_block(SUITE, block)
+    assert not block_file(SUITE, block).exists()
+
+
 def test_a_suite_whose_environment_does_not_fit_the_policy(run):
     suite = stub.make_suite(task="*", variations={"other": {"env": {"name": "suite/cartpole-swingup"}}})
     with pytest.raises(ConfigError, match=r"suite/cartpole-swingup(.|\n)*not those of the run's toy/reach"):
         evaluate_block(suite, block_of(run, variation="other"))
+
+
+def test_a_disk_that_takes_no_more_leaves_no_half_of_a_result(run):
+    block, before = block_of(run), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # the system then refuses every byte after the 100th
+    try:
+        with pytest.raises(UserError, match=r"00000.json cannot be written(.|\n)*start the fleet again"):
+            evaluate_block(SUITE, block)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(block_file(SUITE, block).parent.iterdir()) == []
+    evaluate_block(SUITE, block)
+    assert block_file(SUITE, block).exists()
 
 
 def test_a_result_that_cannot_be_written(run, monkeypatch):
