@@ -1,0 +1,139 @@
+"""summary.json: everything the report says in numbers, made from scores.csv and the plan alone."""
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from robo_rl.compare import statistics
+from robo_rl.compare.published import published_at
+from robo_rl.compare.results import Results, curves, final_scores, raw_final_scores
+from robo_rl.compare.scores import SUITE_RETURN, Group
+from robo_rl.compare.statistics import Estimate
+from robo_rl.compare.wording import answer
+
+BASELINE = "mse"
+"""The loss that the others are measured against, where it takes part; else the first of the plan."""
+
+
+def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> dict[str, Any]:
+    """The content of summary.json.
+
+    repetitions: resamples behind the intervals of aggregates. Scores are read at the end of the budget; aggregates are over the tasks that every compared group has finished.
+
+    Raises:
+        UserError: rliable is missing, or a task has no common scale.
+    """
+    plan = results.plan
+    groups, tasks = results.compared()
+    entries = [_group_entry(results, group, tasks, repetitions) for group in groups]
+    if tasks:
+        _compare_with_reference(results, groups, tasks, entries, repetitions)
+    summary: dict[str, Any] = {
+        "question": plan["question"],
+        "env_steps": plan["env_steps"],
+        "tasks": tasks,
+        "tasks_left_out": [task for task in plan["tasks"] if task not in tasks],
+        "losses": list(plan["losses"]),
+        "axes": dict(plan.get("axes") or {}),
+        "reporting_seeds": list(plan["seeds"]),
+        "tuning_seeds": list(plan.get("tuning_seeds") or []),
+        "cells": {s: sum(c.status == s for c in results.cells) for s in ("finished", "failed", "running", "not begun")},
+        "scale": f"success as it is; returns of suite tasks divided by {SUITE_RETURN:g}",
+        "bootstrap": {
+            "library": f"rliable {metadata.version('rliable')}",
+            "how": "np.random.seed(seed) before each call; percentile intervals; seeds resampled within tasks",
+            "seed": statistics.BOOTSTRAP_SEED,
+            "confidence": statistics.CONFIDENCE,
+            "repetitions": repetitions,
+            "repetitions_of_pairs_profiles_curves_and_tasks": statistics.PAIR_REPETITIONS,
+        },
+        "groups": entries,
+        "per_task": [_task_entry(results, task) for task in plan["tasks"]],
+    }
+    summary["answer"] = answer(summary)
+    return summary
+
+
+def reference_of(group: Group, groups: Sequence[Group]) -> Group | None:
+    """What `group` is measured against: the baseline loss at the same axis values; with a single loss its first value.
+
+    None for the reference itself, and where the reference has nothing finished.
+    """
+    losses = list(dict.fromkeys(other.loss for other in groups))
+    if len(losses) == 1:
+        reference = groups[0]
+    else:
+        reference = Group(BASELINE if BASELINE in losses else losses[0], group.axes)
+    return reference if reference != group and reference in groups else None
+
+
+def _group_entry(results: Results, group: Group, tasks: Sequence[str], repetitions: int) -> dict[str, Any]:
+    seeds = results.common_seeds(group, tasks)
+    entry: dict[str, Any] = {"loss": group.loss, "axes": dict(group.axes), "seeds": seeds}
+    if not tasks or not seeds:
+        return entry
+    scores = final_scores(results, group, tasks)
+    entry |= {name: estimate._asdict() for name, estimate in statistics.aggregates(scores, repetitions).items()}
+    thresholds = statistics.THRESHOLDS
+    entry["profile"] = {"threshold": list(thresholds), **_series(statistics.profile(scores, thresholds))}
+    steps, values = curves(results, group, tasks, seeds)
+    entry["curve"] = {"env_steps": steps, **_series(statistics.curve(values))}
+    return entry
+
+
+def _compare_with_reference(
+    results: Results,
+    groups: Sequence[Group],
+    tasks: Sequence[str],
+    entries: Sequence[dict[str, Any]],
+    repetitions: int,
+) -> None:
+    """Add to each entry how it differs from its reference."""
+    for group, entry in zip(groups, entries, strict=True):
+        reference = reference_of(group, groups)
+        if reference is None:
+            continue
+        scores, others = final_scores(results, group, tasks), final_scores(results, reference, tasks)
+        seeds = min(len(scores), len(others))
+        gained = statistics.difference(scores, others, repetitions)
+        better = statistics.improvement(scores, others)
+        entry["reference"] = {"loss": reference.loss, "axes": dict(reference.axes)}
+        entry["iqm_difference"] = {**gained._asdict(), "verdict": statistics.verdict(gained, 0.0, seeds)}
+        entry["probability_of_improvement"] = {
+            **better._asdict(),
+            "verdict": statistics.verdict(better, 0.5, seeds),
+        }
+
+
+def _task_entry(results: Results, task: str) -> dict[str, Any]:
+    """One task in its own unit: the mean of each group that finished it, and what was published at our steps."""
+    has_success = any(score.success is not None for score in results.scores if score.task == task)
+    rows, steps = [], set()
+    for group in results.groups:
+        if task not in results.finished(group):
+            continue
+        seeds = results.common_seeds(group, [task])
+        mean = statistics.task_mean(raw_final_scores(results, group, task))
+        at, values = curves(results, group, [task], seeds)
+        steps.update(at)
+        scale = 1.0 if has_success else SUITE_RETURN
+        rows.append(
+            {
+                "loss": group.loss,
+                "axes": dict(group.axes),
+                "seeds": seeds,
+                **mean._asdict(),
+                "curve": {"env_steps": at, **_series(statistics.task_curve(values[:, 0] * scale))},
+            }
+        )
+    published = [row._asdict() for row in published_at(task, sorted(steps))]
+    return {
+        "task": task,
+        "quantity": "success rate" if has_success else "return",
+        "groups": rows,
+        "published": published,
+    }
+
+
+def _series(estimates: Sequence[Estimate]) -> Mapping[str, list[float]]:
+    return {name: [getattr(estimate, name) for estimate in estimates] for name in Estimate._fields}
