@@ -18,14 +18,14 @@ STEP_TOLERANCE = 0.01
 class Published(NamedTuple):
     """One method on one task at one step.
 
-    task: as in dm_control, cartpole-swingup    mean, std: over seeds, of the return (environment units)
+    task: as in dm_control, cartpole-swingup    mean, std: over seeds, of the return (environment units); no std of one seed
     """
 
     method: str
     task: str
     env_steps: int
     mean: float
-    std: float
+    std: float | None
     seeds: int
     source: str
 
@@ -40,7 +40,7 @@ def published() -> tuple[Published, ...]:
                 row["task"],
                 int(row["env_steps"]),
                 float(row["mean"]),
-                float(row["std"]),
+                float(row["std"]) if row["std"] else None,
                 int(row["seeds"]),
                 row["source"],
             )

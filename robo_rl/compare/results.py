@@ -114,9 +114,7 @@ def raw_final_scores(results: Results, group: Group, task: str) -> list[float]:
     return [last[seed] for seed in results.common_seeds(group, [task])]
 
 
-def curves(
-    results: Results, group: Group, tasks: Sequence[str], seeds: Sequence[int]
-) -> tuple[list[int], np.ndarray]:
+def curves(results: Results, group: Group, tasks: Sequence[str], seeds: Sequence[int]) -> tuple[list[int], np.ndarray]:
     """Environment steps `[step]` at which every run has a score, and normalised scores `[seed, task, step]`."""
     by_run: dict[tuple[str, int], dict[int, float]] = {}
     for score in _of(results, group):

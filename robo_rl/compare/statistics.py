@@ -153,9 +153,7 @@ def verdict(estimate: Estimate, neutral: float, seeds: int) -> str:
     return "lower" if estimate.high < neutral else "undecided"
 
 
-def _estimates(
-    function: Callable[..., np.ndarray], matrices: Sequence[np.ndarray], repetitions: int
-) -> list[Estimate]:
+def _estimates(function: Callable[..., np.ndarray], matrices: Sequence[np.ndarray], repetitions: int) -> list[Estimate]:
     """`function` of the matrices, a vector, with the percentile interval of each entry; equal inputs, equal output."""
     library = rliable_library()
     scores = matrices[0] if len(matrices) == 1 else list(matrices)

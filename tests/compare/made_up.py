@@ -79,7 +79,9 @@ def _cell(folder, loss, task, task_index, at, plan, generator, status, success, 
     (path / "cell.json").write_text(json.dumps(record))
     rows, ends = [], plan["env_steps"] if record["status"] == "finished" else plan["env_steps"] // 2
     for seed in plan["seeds"]:
-        top = float(np.clip(LEVEL.get(loss, 0.6) + better + 0.06 * (task_index - 3) + generator.normal(0, spread), 0, 1))
+        top = float(
+            np.clip(LEVEL.get(loss, 0.6) + better + 0.06 * (task_index - 3) + generator.normal(0, spread), 0, 1)
+        )
         for step in range(plan["evaluate_every"], ends + 1, plan["evaluate_every"]):
             share = 1 - math.exp(-4 * step / plan["env_steps"])
             score = float(np.clip(top * share + generator.normal(0, 0.02), 0, 1))
