@@ -18,7 +18,7 @@ figure { margin: 0; flex: 1 1 20rem; max-width: 30rem; break-inside: avoid }
 figure.first { max-width: 38rem }
 figure img { width: 100%; height: auto; display: block }
 figcaption { color: #555; font-size: .85rem }
-.scroll { overflow-x: auto; margin: .5rem 0 1rem }
+.scroll { overflow-x: auto; margin: .5rem 0 1rem; max-width: 100% }
 table { border-collapse: collapse; font-size: .9rem }
 th, td { padding: .25rem .7rem .25rem 0; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top }
 th { border-bottom: 2px solid #999; white-space: nowrap }

@@ -18,7 +18,7 @@ STEP_TOLERANCE = 0.01
 class Published(NamedTuple):
     """One method on one task at one step.
 
-    task: as in dm_control, cartpole-swingup    mean, std: over seeds, of the return (environment units); no std of one seed
+    task: cartpole-swingup    mean, std: over seeds, of the return (environment units); one seed alone has no std
     """
 
     method: str

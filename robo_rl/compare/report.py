@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from robo_rl.compare import sections
+from robo_rl.compare.drawing import Plot, render
 from robo_rl.compare.page import bullets, figure, heading, page, paragraph
-from robo_rl.compare.plots import Plot, plots
+from robo_rl.compare.plots import plots
 from robo_rl.compare.results import Results, read_results
 from robo_rl.compare.statistics import REPETITIONS
 from robo_rl.compare.summary import summarise
@@ -58,7 +59,7 @@ def report_page(results: Results, summary: Mapping[str, Any], drawn: Drawn) -> s
         sections.overview(summary),
     ]
     for entry in summary["per_task"]:
-        parts += [sections.task_heading(entry), _figures(drawn, entry["task"]), sections.task(summary, entry)]
+        parts += [sections.task_heading(entry), _figures(drawn, entry["task"], sections.task(entry))]
     parts += [
         sections.sources(summary),
         sections.unfinished(results),
@@ -70,9 +71,10 @@ def report_page(results: Results, summary: Mapping[str, Any], drawn: Drawn) -> s
     return page(summary["question"], "\n".join(part for part in parts if part))
 
 
-def _figures(drawn: Drawn, section: str) -> str:
+def _figures(drawn: Drawn, section: str, beside: str = "") -> str:
+    """The figures of a section side by side where there is room, with a table `beside` them."""
     found = [_figure(plot, svg, "") for plot, svg in drawn if plot.section == section]
-    return f'<div class="figures">{"".join(found)}</div>' if found else ""
+    return f'<div class="figures">{"".join(found)}{beside}</div>'
 
 
 def _figure(plot: Plot, svg: bytes, kind: str) -> str:
@@ -87,7 +89,7 @@ def _draw(folder: Path, wanted: Sequence[Plot]) -> list[tuple[Plot, bytes]]:
             path.unlink()
     drawn = []
     for plot in wanted:
-        svg, png = plot.render()
+        svg, png = render(plot)
         (folder / f"{plot.name}.svg").write_bytes(svg)
         (folder / f"{plot.name}.png").write_bytes(png)
         drawn.append((plot, svg))

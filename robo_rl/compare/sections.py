@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robo_rl.compare.names import counted, group_name, listed, loss_name, task_name
+from robo_rl.compare.names import axes_name, counted, group_name, listed, loss_name, task_name
 from robo_rl.compare.page import bullets, download, heading, paragraph, preformatted, table
 from robo_rl.compare.results import Cell, Results
+from robo_rl.compare.statistics import AGGREGATES
 from robo_rl.compare.wording import estimate, signed
 
-NONE = "–"
+NONE = "\N{EN DASH}"
 """What a table shows where there is no number."""
 
 
@@ -19,28 +20,35 @@ def aggregates(summary: Mapping[str, Any]) -> str:
     groups = [entry for entry in summary["groups"] if "iqm" in entry]
     if not groups:
         return ""
-    rows = [
-        [
-            group_name(entry["loss"], entry["axes"]),
-            estimate(entry["iqm"]),
-            signed(entry["iqm_difference"]) if "iqm_difference" in entry else NONE,
-            estimate(entry["probability_of_improvement"]) if "probability_of_improvement" in entry else NONE,
-            estimate(entry["mean"]),
-            estimate(entry["median"]),
-            estimate(entry["optimality_gap"]),
-            str(len(entry["seeds"])),
-        ]
-        for entry in groups
-    ]
     against = next((entry["reference"] for entry in groups if "reference" in entry), None)
-    over = f" over {group_name(against['loss'], {})}" if against else ""
-    header = ["Loss", "IQM", f"IQM gain{over}", f"P(improvement){over}", "Mean", "Median", "Optimality gap", "Seeds"]
+    over = "reference"
+    if against:
+        over = loss_name(against["loss"]) if len(summary["losses"]) > 1 else axes_name(against["axes"])
     text = (
         f"Final scores over {counted(len(summary['tasks']), 'task')} "
         f"({listed([task_name(task) for task in summary['tasks']])}); scale: {summary['scale']}. "
         "In brackets: 95 % stratified bootstrap intervals over seeds."
     )
-    return heading("All tasks together") + paragraph(text) + table(header, rows)
+    compared = [
+        [
+            group_name(entry["loss"], entry["axes"]),
+            estimate(entry["iqm"]),
+            signed(entry["iqm_difference"]) if "reference" in entry else NONE,
+            estimate(entry["probability_of_improvement"]) if "reference" in entry else NONE,
+            str(len(entry["seeds"])),
+        ]
+        for entry in groups
+    ]
+    others = [
+        [group_name(entry["loss"], entry["axes"]), *(estimate(entry[name]) for name in AGGREGATES[1:])]
+        for entry in groups
+    ]
+    return (
+        heading("All tasks together")
+        + paragraph(text)
+        + table(["Loss", "IQM", f"IQM less that of {over}", f"P(better than {over})", "Seeds"], compared)
+        + table(["Loss", "Mean", "Median over tasks", "Optimality gap"], others)
+    )
 
 
 def overview(summary: Mapping[str, Any]) -> str:
@@ -61,7 +69,7 @@ def task_heading(entry: Mapping[str, Any]) -> str:
     return heading(f"{task_name(entry['task'])} ({entry['quantity']})", 3)
 
 
-def task(summary: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+def task(entry: Mapping[str, Any]) -> str:
     """Every group's mean with its interval and, below, what was published at the same number of steps."""
     ours = [
         [

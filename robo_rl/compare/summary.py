@@ -18,7 +18,9 @@ BASELINE = "mse"
 def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> dict[str, Any]:
     """The content of summary.json.
 
-    repetitions: resamples behind the intervals of aggregates. Scores are read at the end of the budget; aggregates are over the tasks that every compared group has finished.
+    repetitions: resamples behind the intervals of aggregates and their differences
+
+    Scores are read at the end of the budget; aggregates are over the tasks that every compared group has finished.
 
     Raises:
         UserError: rliable is missing, or a task has no common scale.
@@ -60,10 +62,8 @@ def reference_of(group: Group, groups: Sequence[Group]) -> Group | None:
     None for the reference itself, and where the reference has nothing finished.
     """
     losses = list(dict.fromkeys(other.loss for other in groups))
-    if len(losses) == 1:
-        reference = groups[0]
-    else:
-        reference = Group(BASELINE if BASELINE in losses else losses[0], group.axes)
+    baseline = BASELINE if BASELINE in losses else losses[0]
+    reference = groups[0] if len(losses) == 1 else Group(baseline, group.axes)
     return reference if reference != group and reference in groups else None
 
 

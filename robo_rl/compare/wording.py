@@ -39,7 +39,9 @@ def estimate(entry: Mapping[str, Any], digits: int = 2) -> str:
 
 def signed(entry: Mapping[str, Any], digits: int = 2) -> str:
     """`+0.07 [+0.03, +0.11]`, with a true minus sign."""
-    value, low, high = (f"{entry[name]:+.{digits}f}".replace("-", "−") for name in ("value", "low", "high"))
+    value, low, high = (
+        f"{entry[name]:+.{digits}f}".replace("-", "\N{MINUS SIGN}") for name in ("value", "low", "high")
+    )
     return f"{value} [{low}, {high}]"
 
 
@@ -79,16 +81,26 @@ def _verdicts(compared: Sequence[Mapping[str, Any]]) -> str:
     against = _against(compared)
     clauses = []
     for verdict, claim in (
-        ("higher", f"{{who}} scored higher than {against}"),
-        ("lower", f"{{who}} scored lower than {against}"),
-        ("undecided", f"{{who}} cannot be told apart from {against}"),
-        ("too few seeds", f"{{who}} cannot be judged against {against} (fewer than {LEAST_SEEDS} seeds)"),
+        ("higher", f"scored higher than {against}"),
+        ("lower", f"scored lower than {against}"),
+        ("undecided", f"cannot be told apart from {against}"),
+        ("too few seeds", f"cannot be judged against {against} with fewer than {LEAST_SEEDS} seeds"),
     ):
         entries = [entry for entry in compared if entry["iqm_difference"]["verdict"] == verdict]
         if entries:
-            names = [f"{_name(entry)} ({signed(entry['iqm_difference'])})" for entry in entries]
-            clauses.append(claim.format(who=listed(names)))
-    return "; ".join(clauses) + " (difference of IQM and its 95 % interval)."
+            clauses.append(f"{_who(entries)} {claim}")
+    return "; ".join(clauses) + " (in brackets: IQM gained and its 95 % interval)."
+
+
+def _who(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Each loss once, with the values of the axes and the gain at each."""
+    losses: dict[str, list[str]] = {}
+    for entry in entries:
+        at = axes_name(entry["axes"])
+        told = f"({signed(entry['iqm_difference'])})"
+        losses.setdefault(loss_name(entry["loss"]), []).append(f"{at} {told}" if at else told)
+    joined = [f"{loss} {'at ' if entries[0]['axes'] else ''}{listed(told)}" for loss, told in losses.items()]
+    return listed(joined)
 
 
 def _counts(compared: Sequence[Mapping[str, Any]]) -> str:
@@ -109,7 +121,7 @@ def _counts(compared: Sequence[Mapping[str, Any]]) -> str:
     if decided:
         largest = max(decided, key=lambda entry: abs(entry["iqm_difference"]["value"]))
         text += f"; the largest difference is that of {_name(largest)}, {signed(largest['iqm_difference'])}"
-    return text + " (difference of IQM and its 95 % interval)."
+    return text + " (IQM gained and its 95 % interval)."
 
 
 def _against(compared: Sequence[Mapping[str, Any]]) -> str:
