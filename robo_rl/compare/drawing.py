@@ -117,18 +117,23 @@ def band(area: "Axes", x: Sequence[float], series: Mapping[str, Sequence[float]]
     area.fill_between(x, series["low"], series["high"], color=style.color, alpha=0.18, linewidth=0)
 
 
-def published_marks(area: "Axes", rows_of: Mapping[str, Sequence[tuple[int, float]]]) -> None:
-    """Grey marks of others' means, (environment steps, mean) by method, joined where a method has several."""
-    for number, (method, points) in enumerate(rows_of.items()):
+def published_marks(area: "Axes", points_of: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """Grey marks of others' means, (environment steps, mean) by method.
+
+    Methods with one step each share a mark and a legend entry: a table names them, and marks in a heap tell nothing.
+    Methods with several steps are lines of their own.
+    """
+    is_heap = all(len(points) == 1 for points in points_of.values())
+    for number, (method, points) in enumerate(points_of.items()):
         area.plot(
             *zip(*points, strict=True),
             color="#555555",
-            marker=_PUBLISHED_MARKERS[number % len(_PUBLISHED_MARKERS)],
-            markersize=7,
-            linestyle=":",
+            marker="_" if is_heap else _PUBLISHED_MARKERS[number % len(_PUBLISHED_MARKERS)],
+            markersize=11 if is_heap else 7,
+            linestyle="none" if is_heap else ":",
             linewidth=0.8,
             clip_on=False,
-            label=method,
+            label=("published" if number == 0 else None) if is_heap else method,
         )
 
 

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 Entry = Mapping[str, Any]
 """A group of summary.json, over all tasks or of one task."""
 
-_AGGREGATE_NAMES = {
-    "iqm": "interquartile mean (IQM)",
-    "mean": "mean",
-    "median": "median over tasks",
-    "optimality_gap": "optimality gap, lower is better",
+_AGGREGATES = {
+    "iqm": ("interquartile mean (IQM)", "Interquartile mean (IQM) of the final scores of all runs and tasks"),
+    "mean": ("mean", "Mean of the final scores of all runs and tasks"),
+    "median": ("median", "Median over tasks of the mean final score"),
+    "optimality_gap": ("optimality gap", "How far the final scores fall short of 1 on average; less is better"),
 }
+"""Quantity -> its name on the axis, and what the caption says of it."""
 
 
 def plots(summary: Mapping[str, Any]) -> list[Plot]:
@@ -33,6 +34,8 @@ def plots(summary: Mapping[str, Any]) -> list[Plot]:
         found.append(_against_axis(summary, groups) if len(slices) > 1 else _intervals(summary, groups, "iqm"))
     if len(slices) == 1:
         found += [_intervals(summary, groups, name) for name in ("mean", "median", "optimality_gap")]
+    if rivals := [entry for entry in groups if "reference" in entry]:
+        found.append(_improvement(summary, rivals))
     for members in slices:
         found += _aggregate_plots(summary, members, len(slices) > 1)
     for entry in summary["per_task"]:
@@ -42,8 +45,7 @@ def plots(summary: Mapping[str, Any]) -> list[Plot]:
 
 
 def _intervals(summary: Mapping[str, Any], groups: Sequence[Entry], quantity: str) -> Plot:
-    name = _AGGREGATE_NAMES[quantity]
-    caption = f"{name[0].upper()}{name[1:]}, of the final scores of all runs and tasks, with 95 % intervals."
+    name, told = _AGGREGATES[quantity]
 
     def draw(area: "Axes") -> None:
         names = [loss_name(entry["loss"]) for entry in groups]
@@ -52,7 +54,8 @@ def _intervals(summary: Mapping[str, Any], groups: Sequence[Entry], quantity: st
 
     section = "first" if quantity == "iqm" else "aggregate"
     height = drawing.height_of_rows(len(groups))
-    return Plot(f"scores-{quantity.replace('_', '-')}", section, caption, draw, height)
+    file = f"scores-{quantity.replace('_', '-')}"
+    return Plot(file, section, f"{told}, with 95 % intervals.", draw, height)
 
 
 def _against_axis(summary: Mapping[str, Any], groups: Sequence[Entry]) -> Plot:
@@ -85,7 +88,7 @@ def _against_axis(summary: Mapping[str, Any], groups: Sequence[Entry]) -> Plot:
 
 
 def _aggregate_plots(summary: Mapping[str, Any], members: Sequence[Entry], many: bool) -> list[Plot]:
-    """Curve, profile and probability of improvement of the groups at one value of the axes."""
+    """Curve and profile of the groups at one value of the axes."""
     suffix, at = _place(members[0], many)
     height = drawing.height_with_legend(len(members))
 
@@ -105,32 +108,34 @@ def _aggregate_plots(summary: Mapping[str, Any], members: Sequence[Entry], many:
 
     curve = f"Sample efficiency: IQM over training, with the 95 % interval at each step.{at}"
     profile = f"Performance profile: share of runs with a final score above τ, with 95 % intervals.{at}"
-    found = [
+    return [
         Plot(f"curve{suffix}", "aggregate", curve, draw_curve, height),
         Plot(f"profile{suffix}", "aggregate", profile, draw_profile, height),
     ]
-    rivals = [entry for entry in members if "probability_of_improvement" in entry]
-    return [_improvement(summary, rivals, many), *found] if rivals else found
 
 
-def _improvement(summary: Mapping[str, Any], rivals: Sequence[Entry], many: bool) -> Plot:
-    suffix, at = _place(rivals[0], many)
+def _improvement(summary: Mapping[str, Any], rivals: Sequence[Entry]) -> Plot:
+    """One row for each group that has a reference."""
     reference = rivals[0]["reference"]
-    name = loss_name(reference["loss"]) if rivals[0]["loss"] != reference["loss"] else axes_name(reference["axes"])
+    name = loss_name(reference["loss"])
+    if rivals[0]["loss"] == reference["loss"]:
+        name = axes_name(reference["axes"])
+    elif reference["axes"]:
+        name += " at the same setting"
 
     def draw(area: "Axes") -> None:
-        names = [loss_name(entry["loss"]) for entry in rivals]
+        names = [", ".join(filter(None, [loss_name(entry["loss"]), axes_name(entry["axes"])])) for entry in rivals]
         looks = [_look(summary, entry) for entry in rivals]
-        found = [entry["probability_of_improvement"] for entry in rivals]
         area.axvline(0.5, color="#888888", linewidth=1, linestyle="--")
-        drawing.rows(area, names, looks, found, f"probability of improvement over {name}")
+        found = [entry["probability_of_improvement"] for entry in rivals]
+        drawing.rows(area, names, looks, found, "probability of improvement")
         area.set_xlim(-0.02, 1.02)
 
     caption = (
         f"The chance that a run beats a run of {name} on the same task, with 95 % intervals; at the dashed line "
-        f"neither is better.{at}"
+        "neither is better."
     )
-    return Plot(f"improvement{suffix}", "aggregate", caption, draw, drawing.height_of_rows(len(rivals)))
+    return Plot("improvement", "aggregate", caption, draw, drawing.height_of_rows(len(rivals)))
 
 
 def _task_plot(summary: Mapping[str, Any], task: Entry, members: Sequence[Entry], many: bool) -> Plot:

@@ -87,7 +87,8 @@ def read_results(folder: Path) -> Results:
     records = _cell_records(folder, list(axes))
     cells = tuple(
         Cell(group, task, record.get("status", "not begun"), record)
-        for group, task in itertools.product(groups, plan["tasks"])
+        for group in groups
+        for task in plan["tasks"]
         for record in [records.get((group, task), {})]
     )
     if not any(cell.status == "finished" for cell in cells):

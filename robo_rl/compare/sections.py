@@ -9,7 +9,7 @@ from robo_rl.compare.names import axes_name, counted, group_name, listed, loss_n
 from robo_rl.compare.page import bullets, download, heading, paragraph, preformatted, table
 from robo_rl.compare.results import Cell, Results
 from robo_rl.compare.statistics import AGGREGATES
-from robo_rl.compare.wording import estimate, signed
+from robo_rl.compare.wording import estimate, interval, signed
 
 NONE = "\N{EN DASH}"
 """What a table shows where there is no number."""
@@ -75,7 +75,7 @@ def task(entry: Mapping[str, Any]) -> str:
         [
             group_name(row["loss"], row["axes"]),
             _mean(entry, row["value"]),
-            f"[{_mean(entry, row['low'])}, {_mean(entry, row['high'])}]",
+            interval(_mean(entry, row["low"]), _mean(entry, row["high"])),
             str(len(row["seeds"])),
         ]
         for row in entry["groups"]
@@ -96,7 +96,7 @@ def task(entry: Mapping[str, Any]) -> str:
         for row in beside
     ]
     grey = range(len(ours), len(ours) + len(theirs))
-    return table(["Method", "Mean", "95 % interval", "Seeds"], ours + theirs, theirs=grey)
+    return table(["Method", "Mean", "95 % interval; s.d. of theirs", "Seeds"], ours + theirs, theirs=grey)
 
 
 def sources(summary: Mapping[str, Any]) -> str:

@@ -33,8 +33,9 @@ def answer(summary: Mapping[str, Any]) -> str:
 
 
 def estimate(entry: Mapping[str, Any], digits: int = 2) -> str:
-    """`0.83 [0.80, 0.86]`."""
-    return f"{entry['value']:.{digits}f} [{entry['low']:.{digits}f}, {entry['high']:.{digits}f}]"
+    """`0.83 [0.80, 0.86]`, which a narrow column may break before the bracket only."""
+    value, low, high = (f"{entry[name]:.{digits}f}" for name in ("value", "low", "high"))
+    return f"{value} {interval(low, high)}"
 
 
 def signed(entry: Mapping[str, Any], digits: int = 2) -> str:
@@ -42,7 +43,12 @@ def signed(entry: Mapping[str, Any], digits: int = 2) -> str:
     value, low, high = (
         f"{entry[name]:+.{digits}f}".replace("-", "\N{MINUS SIGN}") for name in ("value", "low", "high")
     )
-    return f"{value} [{low}, {high}]"
+    return f"{value} {interval(low, high)}"
+
+
+def interval(low: str, high: str) -> str:
+    """`[0.80, 0.86]` that no line break divides."""
+    return f"[{low},\N{NO-BREAK SPACE}{high}]"
 
 
 def caution(summary: Mapping[str, Any]) -> list[str]:
