@@ -91,9 +91,10 @@ def _aggregate_plots(summary: Mapping[str, Any], members: Sequence[Entry], many:
     """Curve and profile of the groups at one value of the axes."""
     suffix, at = _place(members[0], many)
     height = drawing.height_with_legend(len(members))
+    with_curve = [entry for entry in members if "curve" in entry]
 
     def draw_curve(area: "Axes") -> None:
-        for entry in members:
+        for entry in with_curve:
             series, name = entry["curve"], loss_name(entry["loss"])
             drawing.band(area, series["env_steps"], series, _look(summary, entry), name)
         drawing.count_steps(area)
@@ -108,10 +109,8 @@ def _aggregate_plots(summary: Mapping[str, Any], members: Sequence[Entry], many:
 
     curve = f"Sample efficiency: IQM over training, with the 95 % interval at each step.{at}"
     profile = f"Performance profile: share of runs with a final score above τ, with 95 % intervals.{at}"
-    return [
-        Plot(f"curve{suffix}", "aggregate", curve, draw_curve, height),
-        Plot(f"profile{suffix}", "aggregate", profile, draw_profile, height),
-    ]
+    found = [Plot(f"curve{suffix}", "aggregate", curve, draw_curve, height)] if with_curve else []
+    return [*found, Plot(f"profile{suffix}", "aggregate", profile, draw_profile, height)]
 
 
 def _improvement(summary: Mapping[str, Any], rivals: Sequence[Entry]) -> Plot:

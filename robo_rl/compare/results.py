@@ -56,8 +56,9 @@ class Results(NamedTuple):
         return groups, tasks
 
     def common_seeds(self, group: Group, tasks: Sequence[str]) -> list[int]:
-        """The seeds that `group` trained on every one of `tasks`, ascending."""
-        seeds = [set(c.record["seeds"]) for c in self.cells if c.group == group and c.task in tasks and c.record]
+        """The seeds for which `group` finished every one of `tasks`, ascending."""
+        done = [cell for cell in self.cells if cell.group == group and cell.status == "finished"]
+        seeds = [set(cell.record["seeds"]) for cell in done if cell.task in tasks]
         return sorted(set.intersection(*seeds)) if seeds else []
 
 

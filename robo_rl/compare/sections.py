@@ -172,6 +172,7 @@ def protocol(summary: Mapping[str, Any], results: Results) -> str:
         ["Tuning seeds", f"{tuning} (none of them is a reporting seed)" if summary["tuning_seeds"] else tuning],
         ["Budget", f"{summary['env_steps']:,} environment steps for each seed"],
         ["Losses", listed([loss_name(loss) for loss in summary["losses"]])],
+        ["Held equal", _held_equal(results)],
         *([axis, ", ".join(map(str, values))] for axis, values in summary["axes"].items()),
         ["Evaluations", f"{_plan(plan, 'evaluation_episodes')} episodes every {_plan(plan, 'evaluate_every')} steps"],
         ["Final evaluation", f"{_plan(plan, 'final_evaluation_episodes')} episodes; never the best so far"],
@@ -186,7 +187,8 @@ def protocol(summary: Mapping[str, Any], results: Results) -> str:
 
 def reproduce(results: Results) -> str:
     """The command, the configuration, and the machine it ran on."""
-    rows = [[name, _flat(value)] for name, value in results.about.items() if name not in ("config", "command")]
+    elsewhere = ("config", "command", "equal_part_sha256", "reporting_seeds", "tuning_seeds")
+    rows = [[name, _flat(value)] for name, value in results.about.items() if name not in elsewhere]
     command = results.about.get("command")
     command = " ".join(command) if isinstance(command, list) else command
     return (
@@ -206,6 +208,26 @@ def raw(folder: Path) -> str:
     ]
     text = "Every evaluation of every seed, and every number above; both are inside this page."
     return heading("Raw scores") + paragraph(text) + f"<p>{' · '.join(links)}</p>"
+
+
+def _held_equal(results: Results) -> str:
+    """What the recorded hashes prove about the conditions of the cells."""
+    hashes = set((results.about.get("equal_part_sha256") or {}).values())
+    configs = {
+        0: "configurations were not recorded",
+        1: "one configuration for all cells but for loss, task, seed and axes",
+    }.get(len(hashes), f"NOT the configuration: {len(hashes)} different ones beyond loss, task, seed and axes")
+    weights: dict[tuple[Any, ...], set[str]] = {}
+    for cell in results.cells:
+        for seed, digest in (cell.record.get("initial_weights") or {}).items():
+            weights.setdefault((cell.group.axes, cell.task, seed), set()).add(digest)
+    if not weights:
+        return f"{configs}; initial weights were not recorded"
+    unequal = sum(len(digests) > 1 for digests in weights.values())
+    told = "the same initial weights of the trunk for every loss, by task and seed"
+    if unequal:
+        told = f"NOT the initial weights: they differ between losses for {unequal} of {len(weights)} tasks and seeds"
+    return f"{configs}; {told}"
 
 
 def _mean(entry: Mapping[str, Any], value: float) -> str:

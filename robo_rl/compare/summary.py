@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 from robo_rl.compare import statistics
 from robo_rl.compare.published import published_at
@@ -15,21 +15,28 @@ BASELINE = "mse"
 """The loss that the others are measured against, where it takes part; else the first of the plan."""
 
 
+class Repetitions(NamedTuple):
+    """Resamples behind the intervals: of aggregates and their differences, and of everything else."""
+
+    aggregates: int
+    others: int
+
+
 def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> dict[str, Any]:
     """The content of summary.json.
 
-    repetitions: resamples behind the intervals of aggregates and their differences
+    repetitions: resamples behind the intervals of aggregates and their differences; all else takes at most as many
 
     Scores are read at the end of the budget; aggregates are over the tasks that every compared group has finished.
 
     Raises:
         UserError: rliable is missing, or a task has no common scale.
     """
-    plan = results.plan
+    plan, counts = results.plan, Repetitions(repetitions, min(repetitions, statistics.PAIR_REPETITIONS))
     groups, tasks = results.compared()
-    entries = [_group_entry(results, group, tasks, repetitions) for group in groups]
+    entries = [_group_entry(results, group, tasks, counts) for group in groups]
     if tasks:
-        _compare_with_reference(results, groups, tasks, entries, repetitions)
+        _compare_with_reference(results, groups, tasks, entries, counts)
     summary: dict[str, Any] = {
         "question": plan["question"],
         "env_steps": plan["env_steps"],
@@ -46,11 +53,11 @@ def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> di
             "how": "np.random.seed(seed) before each call; percentile intervals; seeds resampled within tasks",
             "seed": statistics.BOOTSTRAP_SEED,
             "confidence": statistics.CONFIDENCE,
-            "repetitions": repetitions,
-            "repetitions_of_pairs_profiles_curves_and_tasks": statistics.PAIR_REPETITIONS,
+            "repetitions": counts.aggregates,
+            "repetitions_of_pairs_profiles_curves_and_tasks": counts.others,
         },
         "groups": entries,
-        "per_task": [_task_entry(results, task) for task in plan["tasks"]],
+        "per_task": [_task_entry(results, task, counts) for task in plan["tasks"]],
     }
     summary["answer"] = answer(summary)
     return summary
@@ -67,17 +74,18 @@ def reference_of(group: Group, groups: Sequence[Group]) -> Group | None:
     return reference if reference != group and reference in groups else None
 
 
-def _group_entry(results: Results, group: Group, tasks: Sequence[str], repetitions: int) -> dict[str, Any]:
+def _group_entry(results: Results, group: Group, tasks: Sequence[str], counts: Repetitions) -> dict[str, Any]:
     seeds = results.common_seeds(group, tasks)
     entry: dict[str, Any] = {"loss": group.loss, "axes": dict(group.axes), "seeds": seeds}
     if not tasks or not seeds:
         return entry
     scores = final_scores(results, group, tasks)
-    entry |= {name: estimate._asdict() for name, estimate in statistics.aggregates(scores, repetitions).items()}
+    entry |= {name: estimate._asdict() for name, estimate in statistics.aggregates(scores, counts.aggregates).items()}
     thresholds = statistics.THRESHOLDS
-    entry["profile"] = {"threshold": list(thresholds), **_series(statistics.profile(scores, thresholds))}
+    entry["profile"] = {"threshold": list(thresholds), **_series(statistics.profile(scores, thresholds, counts.others))}
     steps, values = curves(results, group, tasks, seeds)
-    entry["curve"] = {"env_steps": steps, **_series(statistics.curve(values))}
+    if steps:
+        entry["curve"] = {"env_steps": steps, **_series(statistics.curve(values, counts.others))}
     return entry
 
 
@@ -86,7 +94,7 @@ def _compare_with_reference(
     groups: Sequence[Group],
     tasks: Sequence[str],
     entries: Sequence[dict[str, Any]],
-    repetitions: int,
+    counts: Repetitions,
 ) -> None:
     """Add to each entry how it differs from its reference."""
     for group, entry in zip(groups, entries, strict=True):
@@ -95,8 +103,8 @@ def _compare_with_reference(
             continue
         scores, others = final_scores(results, group, tasks), final_scores(results, reference, tasks)
         seeds = min(len(scores), len(others))
-        gained = statistics.difference(scores, others, repetitions)
-        better = statistics.improvement(scores, others)
+        gained = statistics.difference(scores, others, counts.aggregates)
+        better = statistics.improvement(scores, others, counts.others)
         entry["reference"] = {"loss": reference.loss, "axes": dict(reference.axes)}
         entry["iqm_difference"] = {**gained._asdict(), "verdict": statistics.verdict(gained, 0.0, seeds)}
         entry["probability_of_improvement"] = {
@@ -105,7 +113,7 @@ def _compare_with_reference(
         }
 
 
-def _task_entry(results: Results, task: str) -> dict[str, Any]:
+def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, Any]:
     """One task in its own unit: the mean of each group that finished it, and what was published at our steps."""
     has_success = any(score.success is not None for score in results.scores if score.task == task)
     rows, steps = [], set()
@@ -113,7 +121,7 @@ def _task_entry(results: Results, task: str) -> dict[str, Any]:
         if task not in results.finished(group):
             continue
         seeds = results.common_seeds(group, [task])
-        mean = statistics.task_mean(raw_final_scores(results, group, task))
+        mean = statistics.task_mean(raw_final_scores(results, group, task), counts.others)
         at, values = curves(results, group, [task], seeds)
         steps.update(at)
         scale = 1.0 if has_success else SUITE_RETURN
@@ -123,7 +131,7 @@ def _task_entry(results: Results, task: str) -> dict[str, Any]:
                 "axes": dict(group.axes),
                 "seeds": seeds,
                 **mean._asdict(),
-                "curve": {"env_steps": at, **_series(statistics.task_curve(values[:, 0] * scale))},
+                "curve": {"env_steps": at, **_series(statistics.task_curve(values[:, 0] * scale, counts.others))},
             }
         )
     published = [row._asdict() for row in published_at(task, sorted(steps))]

@@ -67,6 +67,8 @@ def caution(summary: Mapping[str, Any]) -> list[str]:
         notes.append(f"With {counted(seeds, 'seed')} {how}; ten or more are advisable.")
     if len({len(entry["seeds"]) for entry in groups}) > 1:
         notes.append("The groups have different numbers of seeds; the table gives each.")
+    if any("curve" not in entry for entry in groups):
+        notes.append("Some losses were evaluated at different steps on different tasks, so they have no joint curve.")
     if groups and summary["tasks_left_out"]:
         left_out = listed([task_name(task) for task in summary["tasks_left_out"]])
         notes.append(f"Not in the aggregates, because not every loss has finished them: {left_out}.")

@@ -39,6 +39,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "config": plan, "versions": {"jax": "0.10.2"}, "git": "0123abc",
+        "equal_part_sha256": {"mse-suite_cartpole-swingup": "ab" * 32},
         "machine": {"cores": 2, "devices": ["cpu:0"], "platform": "made up"},
         "command": f"robo-rl compare made_up --env-steps {env_steps}",
     }  # fmt: skip
