@@ -21,20 +21,26 @@ pytestmark = pytest.mark.skipif(
 # Written into a copy of the page, whose own policy forbids scripts; without that policy nothing hides a request either.
 PROBE = """
 <script>
-addEventListener("load", () => {
+addEventListener("load", () => parent.postMessage(JSON.stringify({
+  pictures: [...document.images].map(image => image.complete ? image.naturalWidth : 0),
+  drawn: [...document.images].map(image => image.getBoundingClientRect().width),
+  rows: [...document.querySelectorAll("table")].map(table => table.rows.length),
+  fetched: performance.getEntriesByType("resource").map(entry => entry.name),
+  wide: document.documentElement.scrollWidth, window: innerWidth,
+  plot: document.images[0].getBoundingClientRect().top, height: innerHeight,
+}), "*"));
+</script></body>
+"""
+
+# A window of its own is at least 500 pixels wide; a frame can be as narrow as a phone.
+FRAME = """<!DOCTYPE html><body><script>
+addEventListener("message", event => {
   const found = document.createElement("pre");
   found.id = "found";
-  found.textContent = JSON.stringify({
-    pictures: [...document.images].map(image => image.complete ? image.naturalWidth : 0),
-    drawn: [...document.images].map(image => image.getBoundingClientRect().width),
-    rows: [...document.querySelectorAll("table")].map(table => table.rows.length),
-    fetched: performance.getEntriesByType("resource").map(entry => entry.name),
-    wide: document.documentElement.scrollWidth, window: innerWidth,
-    plot: document.images[0].getBoundingClientRect().top, height: innerHeight,
-  });
+  found.textContent = event.data;
   document.body.append(found);
 });
-</script></body>
+</script><iframe src="PAGE" width="WIDTH" height="900" style="border: 0"></iframe></body>
 """
 
 
@@ -42,11 +48,12 @@ def opened(folder, markup, width):
     """What a window of `width` x 900 pixels shows of a page."""
     markup, policies = re.subn(r"<meta http-equiv=[^>]*>", "", markup)
     assert policies == 1
-    page = folder / f"probed-{width}.html"
+    page, frame = folder / "probed.html", folder / "frame.html"
     page.write_text(markup.replace("</body>", PROBE))
+    frame.write_text(FRAME.replace("PAGE", page.name).replace("WIDTH", str(width)))
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=10000",
-        f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900", "--dump-dom", page.as_uri(),
+        f"--user-data-dir={folder / 'profile'}", "--window-size=1600,1000", "--dump-dom", frame.as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
