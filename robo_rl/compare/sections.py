@@ -1,9 +1,10 @@
 """The tables of the report, section by section; every text from outside is escaped by the pieces of `page`."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from robo_rl.compare.names import axes_name, counted, group_name, listed, loss_name, task_name
 from robo_rl.compare.page import bullets, download, heading, paragraph, preformatted, table
@@ -35,19 +36,22 @@ def aggregates(summary: Mapping[str, Any]) -> str:
             estimate(entry["iqm"]),
             signed(entry["iqm_difference"]) if "reference" in entry else NONE,
             estimate(entry["probability_of_improvement"]) if "reference" in entry else NONE,
-            str(len(entry["seeds"])),
         ]
         for entry in groups
     ]
     others = [
-        [group_name(entry["loss"], entry["axes"]), *(estimate(entry[name]) for name in AGGREGATES[1:])]
+        [
+            group_name(entry["loss"], entry["axes"]),
+            *(estimate(entry[name]) for name in AGGREGATES[1:]),
+            str(len(entry["seeds"])),
+        ]
         for entry in groups
     ]
     return (
         heading("All tasks together")
         + paragraph(text)
-        + table(["Loss", "IQM", f"IQM less that of {over}", f"P(better than {over})", "Seeds"], compared)
-        + table(["Loss", "Mean", "Median over tasks", "Optimality gap"], others)
+        + table(["Loss", "IQM", f"IQM less that of {over}", f"P(better than {over})"], compared)
+        + table(["Loss", "Mean", "Median over tasks", "Optimality gap", "Seeds"], others)
     )
 
 
@@ -70,7 +74,11 @@ def task_heading(entry: Mapping[str, Any]) -> str:
 
 
 def task(entry: Mapping[str, Any]) -> str:
-    """Every group's mean with its interval and, below, what was published at the same number of steps."""
+    """Every group's mean with its interval and, below, what was published at the same number of steps.
+
+    Success rates also have Wilson's interval over all episodes: where every seed reaches 1, resampling seeds gives
+    [1, 1], which is narrower than what so many episodes can show.
+    """
     ours = [
         [
             group_name(row["loss"], row["axes"]),
@@ -96,7 +104,18 @@ def task(entry: Mapping[str, Any]) -> str:
         for row in beside
     ]
     grey = range(len(ours), len(ours) + len(theirs))
-    return table(["Method", "Mean", "95 % interval; s.d. of theirs", "Seeds"], ours + theirs, theirs=grey)
+    found = table(["Method", "Mean", "95 % interval; s.d. of theirs", "Seeds"], ours + theirs, theirs=grey)
+    if "wilson" not in entry["groups"][0]:
+        return found
+    rates = [
+        [
+            group_name(row["loss"], row["axes"]),
+            interval(_mean(entry, row["wilson"]["low"]), _mean(entry, row["wilson"]["high"])),
+            f"{row['wilson']['episodes']:,}",
+        ]
+        for row in entry["groups"]
+    ]
+    return f"<div>{found}{table(['Method', 'Wilson interval of the pooled rate', 'Episodes'], rates)}</div>"
 
 
 def sources(summary: Mapping[str, Any]) -> str:
@@ -195,8 +214,8 @@ def reproduce(results: Results) -> str:
         heading("How to reproduce it")
         + (preformatted(str(command)) if command else paragraph("The command was not recorded.", "note"))
         + table(["Recorded", "Value"], rows, words=(0, 1))
-        + paragraph("The comparison's configuration, resolved:")
-        + preformatted(json.dumps(results.plan, indent=1))
+        + paragraph("The configuration of the comparison, every default filled in:")
+        + preformatted(yaml.safe_dump(dict(results.plan), sort_keys=False, default_flow_style=None, width=88))
     )
 
 

@@ -10,6 +10,7 @@ from robo_rl.compare.results import Results, curves, final_scores, raw_final_sco
 from robo_rl.compare.scores import SUITE_RETURN, Group
 from robo_rl.compare.statistics import Estimate
 from robo_rl.compare.wording import answer
+from robo_rl.metrics.statistics import wilson_interval
 
 BASELINE = "mse"
 """The loss that the others are measured against, where it takes part; else the first of the plan."""
@@ -121,7 +122,8 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
         if task not in results.finished(group):
             continue
         seeds = results.common_seeds(group, [task])
-        mean = statistics.task_mean(raw_final_scores(results, group, task), counts.others)
+        final = raw_final_scores(results, group, task)
+        mean = statistics.task_mean(final, counts.others)
         at, values = curves(results, group, [task], seeds)
         steps.update(at)
         scale = 1.0 if has_success else SUITE_RETURN
@@ -131,6 +133,7 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
                 "axes": dict(group.axes),
                 "seeds": seeds,
                 **mean._asdict(),
+                **(_wilson(results, final) if has_success else {}),
                 "curve": {"env_steps": at, **_series(statistics.task_curve(values[:, 0] * scale, counts.others))},
             }
         )
@@ -141,6 +144,19 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
         "groups": rows,
         "published": published,
     }
+
+
+def _wilson(results: Results, rates: Sequence[float]) -> dict[str, Any]:
+    """Wilson's interval of the success rate over the final episodes of all seeds; empty if their number is unknown.
+
+    It takes every episode as independent, which those of one seed are not: a floor on the width, not the width.
+    """
+    episodes = results.plan.get("final_evaluation_episodes")
+    if not episodes:
+        return {}
+    total = episodes * len(rates)
+    low, high = wilson_interval(round(sum(rates) * episodes), total)
+    return {"wilson": {"low": low, "high": high, "episodes": total}}
 
 
 def _series(estimates: Sequence[Estimate]) -> Mapping[str, list[float]]:

@@ -104,6 +104,15 @@ def test_a_partial_comparison_lists_what_failed_and_what_is_missing(tmp_path):
     assert "No cell of this task is finished" in seen.text
 
 
+def test_success_rates_have_wilsons_interval_and_no_published_rows(tmp_path):
+    made_up.write(tmp_path, **{**SMALL, "tasks": ("grasp/cube",)}, success=True)
+    write_report(tmp_path, repetitions=20)
+    seen = Seen((tmp_path / "report.html").read_text())
+    assert "grasp/cube (success rate)" in seen.text
+    assert "Wilson interval of the pooled rate" in seen.text
+    assert "SimbaV2" not in seen.text
+
+
 def test_nothing_in_the_folder_can_write_markup(tmp_path):
     made_up.write(tmp_path, **{**SMALL, "losses": ("mse", "<i>x</i>")}, question="<script>alert(1)</script>")
     write_report(tmp_path, repetitions=20)

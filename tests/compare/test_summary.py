@@ -98,6 +98,9 @@ def test_the_mean_of_a_task_with_success_is_its_rate(tmp_path):
     assert task["quantity"] == "success rate"
     assert task["groups"][0]["value"] == pytest.approx(summary["groups"][0]["mean"]["value"])
     assert 0 < task["groups"][0]["value"] <= 1
+    wilson = task["groups"][0]["wilson"]
+    assert wilson["episodes"] == 60
+    assert wilson["low"] < task["groups"][0]["value"] < wilson["high"]
 
 
 def test_what_a_group_is_measured_against():
