@@ -31,7 +31,8 @@ EXTRA_PURPOSES: Mapping[str, str] = {
     "tpu": "training on TPUs",
     "ray": "running on a cluster",
     "data": "recording and reading RLDS / TFDS data sets",
-    "plots": "plots of a comparison",
+    "plots": "pictures of runs",
+    "compare": "statistics, plots and report of a comparison",
     "dev": "the tests",
 }
 

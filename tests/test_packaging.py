@@ -20,7 +20,7 @@ from tests.tiny import TINY_FLAGS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINNED_EXTRAS = ("plots", "dev")
+PINNED_EXTRAS = ("plots", "compare", "dev")
 """Extras whose packages the constraints pin: the others bring drivers or a cluster, and `make` installs neither."""
 
 

@@ -1,0 +1,163 @@
+"""What a comparison folder holds so far: the plan, the state of each cell, and the score matrices of each group."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robo_rl.compare.scores import Group, Score, group_of, normalised, read_scores
+from robo_rl.errors import UserError
+from robo_rl.files import read_json
+
+_PLAN_FIELDS = ("question", "losses", "tasks", "seeds", "env_steps")
+
+
+class Cell(NamedTuple):
+    """One group on one task, all seeds.
+
+    status: "finished", "failed", "running" or "not begun"    record: its cell.json, empty if not begun
+    """
+
+    group: Group
+    task: str
+    status: str
+    record: Mapping[str, Any]
+
+
+class Results(NamedTuple):
+    """A comparison as far as it got.
+
+    plan: the resolved config of the comparison     about: comparison.json whole (versions, machine, command, ...)
+    groups: every planned group, in the plan's order     cells: every planned cell     scores: every row of scores.csv
+    """
+
+    folder: Path
+    plan: Mapping[str, Any]
+    about: Mapping[str, Any]
+    groups: tuple[Group, ...]
+    cells: tuple[Cell, ...]
+    scores: tuple[Score, ...]
+
+    def finished(self, group: Group) -> list[str]:
+        """The tasks that `group` finished, in the plan's order."""
+        done = {cell.task for cell in self.cells if cell.group == group and cell.status == "finished"}
+        return [task for task in self.plan["tasks"] if task in done]
+
+    def compared(self) -> tuple[list[Group], list[str]]:
+        """The groups that finished any task, and the tasks that all of those finished: what aggregates are over.
+
+        Averages over different tasks say nothing about the losses, so a task that one of the groups has not finished
+        counts for none.
+        """
+        groups = [group for group in self.groups if self.finished(group)]
+        tasks = [task for task in self.plan["tasks"] if all(task in self.finished(group) for group in groups)]
+        return groups, tasks
+
+    def common_seeds(self, group: Group, tasks: Sequence[str]) -> list[int]:
+        """The seeds for which `group` finished every one of `tasks`, ascending."""
+        done = [cell for cell in self.cells if cell.group == group and cell.status == "finished"]
+        seeds = [set(cell.record["seeds"]) for cell in done if cell.task in tasks]
+        return sorted(set.intersection(*seeds)) if seeds else []
+
+
+def read_results(folder: Path) -> Results:
+    """Read a comparison folder, finished or not.
+
+    Raises:
+        UserError: it is no comparison folder, a file in it is damaged, no cell is finished, or a finished cell lacks
+            scores.
+    """
+    about_file = folder / "comparison.json"
+    if not about_file.is_file():
+        raise UserError(
+            f"{folder} is no comparison: it holds no comparison.json. Name a folder that `robo-rl compare` wrote."
+        )
+    about = read_json(about_file)
+    plan = about.get("config") if isinstance(about, dict) else None
+    missing = [name for name in _PLAN_FIELDS if not plan or name not in plan]
+    if plan is None or missing:
+        raise UserError(f"{about_file} lacks config.{', config.'.join(missing)}: damaged, or of another version.")
+    axes: Mapping[str, list[Any]] = plan.get("axes") or {}
+    groups = tuple(
+        group_of(loss, dict(zip(axes, values, strict=True)), axes)
+        for values in itertools.product(*axes.values())
+        for loss in plan["losses"]
+    )
+    records = _cell_records(folder, list(axes))
+    cells = tuple(
+        Cell(group, task, record.get("status", "not begun"), record)
+        for group in groups
+        for task in plan["tasks"]
+        for record in [records.get((group, task), {})]
+    )
+    if not any(cell.status == "finished" for cell in cells):
+        counts = ", ".join(f"{sum(c.status == s for c in cells)} {s}" for s in ("failed", "running", "not begun"))
+        raise UserError(
+            f"No cell of {folder} is finished ({counts}), so there is nothing to report yet. Look into its cells/ for "
+            "errors, and run the same `robo-rl compare` command again: it goes on where it stopped."
+        )
+    scores = read_scores(folder / "scores.csv", list(axes), plan["losses"], plan["tasks"])
+    results = Results(folder, plan, about, groups, cells, tuple(scores))
+    _check_complete(results)
+    return results
+
+
+def final_scores(results: Results, group: Group, tasks: Sequence[str]) -> np.ndarray:
+    """Normalised scores `[seed, task]` of the last evaluation of each run of finished cells."""
+    last = {(s.task, s.seed): normalised(s) for s in _of(results, group)}
+    return np.array([[last[task, seed] for task in tasks] for seed in results.common_seeds(group, tasks)])
+
+
+def raw_final_scores(results: Results, group: Group, task: str) -> list[float]:
+    """The returns (success rates where the task knows them) of each seed's last evaluation of a finished cell."""
+    last = {s.seed: s.value if s.success is None else s.success for s in _of(results, group) if s.task == task}
+    return [last[seed] for seed in results.common_seeds(group, [task])]
+
+
+def curves(results: Results, group: Group, tasks: Sequence[str], seeds: Sequence[int]) -> tuple[list[int], np.ndarray]:
+    """Environment steps `[step]` at which every run has a score, and normalised scores `[seed, task, step]`."""
+    by_run: dict[tuple[str, int], dict[int, float]] = {}
+    for score in _of(results, group):
+        by_run.setdefault((score.task, score.seed), {})[score.env_steps] = normalised(score)
+    runs = [[by_run.get((task, seed), {}) for task in tasks] for seed in seeds]
+    steps = sorted(set.intersection(*(set(run) for of_seed in runs for run in of_seed))) if seeds and tasks else []
+    values = np.array([[[run[step] for step in steps] for run in of_seed] for of_seed in runs])
+    return steps, values
+
+
+def _of(results: Results, group: Group) -> list[Score]:
+    """The scores of a group, earliest first, so that the last of a run overwrites the others in a dict."""
+    return sorted((s for s in results.scores if s.group == group), key=lambda score: score.env_steps)
+
+
+def _cell_records(folder: Path, fields: list[str]) -> dict[tuple[Group, str], dict[str, Any]]:
+    records = {}
+    for path in sorted(folder.glob("cells/*/cell.json")):
+        record = read_json(path)
+        try:
+            records[group_of(record["loss"], record["axes"], fields), record["task"]] = record
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is no record of a cell of this comparison (missing: {error}). Remove that cell's folder and "
+                "run the same `robo-rl compare` command again to train it anew."
+            ) from error
+    return records
+
+
+def _check_complete(results: Results) -> None:
+    """Raise UserError unless every seed of every finished cell has a score at the end of its budget."""
+    last: dict[tuple[Group, str, int], int] = {}
+    for score in results.scores:
+        run = (score.group, score.task, score.seed)
+        last[run] = max(score.env_steps, last.get(run, 0))
+    for cell in results.cells:
+        for seed in cell.record.get("seeds", []) if cell.status == "finished" else []:
+            reached = last.get((cell.group, cell.task, seed), 0)
+            if reached < results.plan["env_steps"]:
+                raise UserError(
+                    f"{results.folder / 'scores.csv'}: cell {cell.record.get('name')} is finished, but seed {seed} has "
+                    f"no score at {results.plan['env_steps']:,} environment steps (the last is at {reached:,}). Run "
+                    "the same `robo-rl compare` command again to have the file written anew."
+                )
