@@ -35,6 +35,18 @@ class VariationConfig(Section):
     velocity_noise: float = Field(
         default=0.0, ge=0, le=10, description="Standard deviation of measured joint velocities (rad/s)."
     )
+    camera_shift: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.2,
+        description="How far the camera stands from its place (m), in a direction drawn for each episode.",
+    )
+    camera_turn: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="How far the camera is turned (rad), about an axis drawn for each episode.",
+    )
 
 
 class EnvConfig(Section):
@@ -52,6 +64,11 @@ class EnvConfig(Section):
     episode_steps: int | None = Field(
         default=None, ge=1, description="Time limit (control steps); none: the task's own."
     )
+    observation: Literal["state", "camera"] = Field(
+        default="state",
+        description="What grasp tasks show: measured positions, or a camera image with the gripper's opening and height.",
+    )
+    camera_size: int = Field(default=64, ge=16, le=256, description="Height and width of the camera image (pixels).")
     reward: Literal["shaped", "sparse"] = Field(default="shaped", description="Reward of the grasp tasks.")
     step_penalty: float = Field(
         default=0.0, ge=0, description="Taken from the sparse grasp reward at every control step."
@@ -93,6 +110,18 @@ class NetworkConfig(Section):
     )
 
 
+class ImageConfig(Section):
+    """How networks see camera images; without an image among the observations nothing of it is used."""
+
+    patch: int = Field(default=8, ge=1, le=32, description="Pixels per side of a patch; the first layer embeds each.")
+    channels: int = Field(default=32, ge=1, description="Channels of the embedded patches and of every convolution.")
+    convolutions: int = Field(default=1, ge=0, le=6, description="3x3 convolutions of stride 2 on the patches.")
+    features: int = Field(default=64, ge=1, description="Numbers an actor or critic reads out of the encoded image.")
+    random_shift: int = Field(
+        default=4, ge=0, le=32, description="Most pixels by which a training image is shifted at random (DrQ); 0: none."
+    )
+
+
 class SACConfig(Section):
     """Soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905), with any value head."""
 
@@ -102,6 +131,7 @@ class SACConfig(Section):
     critic: CriticConfig = CriticConfig()
     actor_network: NetworkConfig = NetworkConfig()
     critic_network: NetworkConfig = NetworkConfig()
+    image: ImageConfig = ImageConfig()
     learning_rate: float = Field(default=3e-4, gt=0, description="AdamW, actor and critics.")
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decay of kernels, actor and critics.")
     max_gradient_norm: float = Field(default=10.0, gt=0, description="Gradients are clipped to this global norm.")

@@ -1,0 +1,69 @@
+"""Networks that see: uint8 images into features, small enough to train on CPU."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from robo_rl.config import ImageConfig
+from robo_rl.errors import ConfigError
+from robo_rl.networks.trunks import orthogonal
+from robo_rl.specs import Array
+
+
+class ImageEncoder(nnx.Module):
+    """Patches, each embedded by one matrix product, then 3x3 convolutions of stride 2; LayerNorm and ReLU after each.
+
+    `uint8 [B, H, W, C] -> [B, F]`. A first layer without overlap (Dosovitskiy et al. 2021, arXiv 2010.11929, section
+    3.1) is one large matrix product, where XLA's convolutions over a whole image are several times slower on CPU.
+    """
+
+    def __init__(self, config: ImageConfig, shape: tuple[int, ...], *, rngs: nnx.Rngs) -> None:
+        """An encoder of images `shape` = [H, W, C].
+
+        Raises:
+            ConfigError: the image cannot be cut into patches of this size.
+        """
+        height, width, colors = shape
+        patch, channels = config.patch, config.channels
+        if height % patch or width % patch:
+            raise ConfigError(
+                f"agent.image.patch is {patch}, which does not divide an image of {height} x {width} pixels. Choose a "
+                "divisor of both, or another env.camera_size."
+            )
+        self.patch, self.shape = patch, shape
+        init = orthogonal(2**0.5)
+        self.embed = nnx.Linear(patch * patch * colors, channels, kernel_init=init, rngs=rngs)
+        self.convolutions = nnx.List(
+            [
+                nnx.Conv(channels, channels, (3, 3), strides=2, kernel_init=init, rngs=rngs)
+                for _ in range(config.convolutions)
+            ]
+        )
+        self.norms = nnx.List([nnx.LayerNorm(channels, rngs=rngs) for _ in range(config.convolutions + 1)])
+
+    def __call__(self, image: Array) -> Array:
+        """Features `[B, F]` of `image [B, H, W, C]`, uint8; row by row, so that they keep where something is."""
+        if image.shape[1:] != self.shape or image.dtype != jnp.uint8:
+            raise ValueError(f"expected uint8 images [B, {', '.join(map(str, self.shape))}], got {image.dtype}{image.shape}")
+        x = image.astype(jnp.float32) / 255 - 0.5
+        x = jax.nn.relu(self.norms[0](self.embed(patches(x, self.patch))))
+        for convolution, norm in zip(self.convolutions, self.norms[1:], strict=True):
+            x = jax.nn.relu(norm(convolution(x)))
+        return x.reshape(x.shape[0], -1)
+
+
+def patches(image: Array, size: int) -> Array:
+    """The image `[B, H, W, C]` as a grid of patches `[B, H/size, W/size, size * size * C]`."""
+    batch, height, width, colors = image.shape
+    x = image.reshape(batch, height // size, size, width // size, size, colors)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // size, width // size, size * size * colors)
+
+
+def encoded_size(config: ImageConfig, shape: tuple[int, ...]) -> int:
+    """Length F of an encoded image `shape` = [H, W, C]."""
+    sides = [side // config.patch for side in shape[:2]]
+    for _ in range(config.convolutions):
+        sides = [math.ceil(side / 2) for side in sides]
+    return sides[0] * sides[1] * config.channels
