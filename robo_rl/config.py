@@ -66,7 +66,7 @@ class EnvConfig(Section):
     )
     observation: Literal["state", "camera"] = Field(
         default="state",
-        description="What grasp tasks show: measured positions, or a camera image with the gripper's opening and height.",
+        description="What grasp tasks show: measurements, or a camera image with the gripper's opening and height.",
     )
     camera_size: int = Field(default=64, ge=16, le=256, description="Height and width of the camera image (pixels).")
     reward: Literal["shaped", "sparse"] = Field(default="shaped", description="Reward of the grasp tasks.")

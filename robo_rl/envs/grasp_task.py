@@ -41,7 +41,7 @@ OBSERVATION_SPEC: Mapping[str, ArraySpec] = {
 
 
 def camera_observation_spec(size: int) -> dict[str, ArraySpec]:
-    """What `env.observation: camera` shows, as QT-Opt (arXiv 1806.10293, section 4): nothing of the object but pixels."""
+    """What `env.observation: camera` shows, as in QT-Opt (arXiv 1806.10293, section 4): of the object, pixels alone."""
     return {
         "camera": ArraySpec((size, size, 3), "uint8", "RGB, from over the shoulder", minimum=0, maximum=255),
         "gripper_height": ArraySpec((1,), unit="m, above the table"),
