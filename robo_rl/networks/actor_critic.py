@@ -1,32 +1,42 @@
 """The two networks of an actor-critic: a tanh-Gaussian actor and a critic of observation and action."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from robo_rl.config import ImageConfig, NetworkConfig
-from robo_rl.networks.features import FeatureSize, feature_size, make_glimpse
-from robo_rl.networks.network import Network, functional
+from robo_rl.networks.glimpse import glancing
+from robo_rl.networks.network import Network
 from robo_rl.networks.trunks import make_trunk, orthogonal
-from robo_rl.specs import Array, EnvSpec
+from robo_rl.specs import Array, EnvSpec, Observation
 
 LOG_STD_RANGE = (-10.0, 2.0)
+
+
+def flatten(observation: Observation) -> Array:
+    """The named arrays `[..., *shape]`, sorted by name, as one vector `[..., D]` per example of a batch `[B, ...]`."""
+    parts = [observation[name] for name in sorted(observation)]
+    return jnp.concatenate([part.reshape(part.shape[0], -1).astype(jnp.float32) for part in parts], axis=-1)
+
+
+def flat_size(spec: EnvSpec) -> int:
+    """Length D of the flattened observation."""
+    return sum(math.prod(array.shape) for array in spec.observation.values())
 
 
 class Gaussian(nnx.Module):
     """Trunk, then mean and log standard deviation of a Gaussian before the tanh: `[B, D] -> [B, 2A]`."""
 
-    def __init__(
-        self, config: NetworkConfig, image: ImageConfig, size: FeatureSize, actions: int, *, rngs: nnx.Rngs
-    ) -> None:
-        """An actor for `actions` dimensions on features of this `size`."""
-        self.glimpse, inputs = make_glimpse(image, size, rngs)
+    def __init__(self, config: NetworkConfig, inputs: int, actions: int, *, rngs: nnx.Rngs) -> None:
+        """An actor for `actions` dimensions."""
         self.trunk = make_trunk(config, inputs, rngs)
         self.head = nnx.Linear(config.width, 2 * actions, kernel_init=orthogonal(0.01), rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         """Mean and log deviation, `[B, 2A]`."""
-        return self.head(self.trunk(self.glimpse(x)))
+        return self.head(self.trunk(x))
 
 
 class Critic(nnx.Module):
@@ -35,41 +45,29 @@ class Critic(nnx.Module):
     The last layer starts at zero, so that a new critic says exactly the middle of its support.
     """
 
-    def __init__(
-        self,
-        config: NetworkConfig,
-        image: ImageConfig,
-        size: FeatureSize,
-        actions: int,
-        outputs: int,
-        *,
-        rngs: nnx.Rngs,
-    ) -> None:
-        """A critic over features of this `size` and `actions` dimensions, with `outputs` head outputs."""
-        self.glimpse, inputs = make_glimpse(image, size, rngs)
-        self.trunk = make_trunk(config, inputs + actions, rngs)
+    def __init__(self, config: NetworkConfig, inputs: int, outputs: int, *, rngs: nnx.Rngs) -> None:
+        """A critic over `inputs` = D + A features with `outputs` head outputs."""
+        self.trunk = make_trunk(config, inputs, rngs)
         self.head = nnx.Linear(config.width, outputs, kernel_init=nnx.initializers.zeros, rngs=rngs)
 
     def __call__(self, x: Array, action: Array) -> Array:
         """Head outputs `[B, O]`."""
-        return self.head(self.trunk(jnp.concatenate([self.glimpse(x), action], axis=-1)))
+        return self.head(self.trunk(jnp.concatenate([x, action], axis=-1)))
 
 
 def make_actor(config: NetworkConfig, spec: EnvSpec, image: ImageConfig | None = None) -> Network:
-    """Pure functions of the actor; `apply(params, features [B, D]) -> [B, 2A]`; D as `features.make_encoder` gives it.
+    """Pure functions of the actor; `apply(params, features [B, D]) -> [B, 2A]`.
 
-    `image` says what it reads of encoded images, None the defaults.
+    D is `flat_size` or, with images in the spec, what `features.make_encoder` gives; `image` says what is read of them.
     """
-    image = image or ImageConfig()
-    size, actions = feature_size(image, spec), spec.action.shape[0]
-    return functional(lambda rngs: Gaussian(config, image, size, actions, rngs=rngs))
+    actions = spec.action.shape[0]
+    return glancing(image, spec, lambda inputs, rngs: Gaussian(config, inputs, actions, rngs=rngs))
 
 
 def make_critic(config: NetworkConfig, spec: EnvSpec, outputs: int, image: ImageConfig | None = None) -> Network:
-    """Pure functions of one critic; `apply(params, features [B, D], action [B, A]) -> [B, O]`; see `make_actor`."""
-    image = image or ImageConfig()
-    size, actions = feature_size(image, spec), spec.action.shape[0]
-    return functional(lambda rngs: Critic(config, image, size, actions, outputs, rngs=rngs))
+    """Pure functions of one critic; `apply(params, features [B, D], action [B, A]) -> [B, O]`; D as in `make_actor`."""
+    actions = spec.action.shape[0]
+    return glancing(image, spec, lambda inputs, rngs: Critic(config, inputs + actions, outputs, rngs=rngs))
 
 
 def sample_action(outputs: Array, key: Array) -> tuple[Array, Array]:

@@ -5,26 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robo_rl.config import ImageConfig, NetworkConfig
+from robo_rl.config import NetworkConfig
 from robo_rl.networks.actor_critic import (
     LOG_STD_RANGE,
+    flat_size,
+    flatten,
     greedy_action,
     make_actor,
     make_critic,
     sample_action,
 )
-from robo_rl.networks.features import feature_size, flatten
 from tests.toys import SPEC
 
 CONFIG = NetworkConfig(width=8, depth=1)
-SIZE = feature_size(ImageConfig(), SPEC).measured
 
 
 def test_observations_are_flattened_by_name_and_not_by_order():
     clock, position = jnp.ones((3, 1)), jnp.arange(6.0).reshape(3, 2)
     flat = flatten({"position": position, "clock": clock})
     np.testing.assert_array_equal(flat, jnp.concatenate([clock, position], axis=1))
-    assert flat.shape == (3, SIZE)
+    assert flat.shape == (3, flat_size(SPEC))
     image = jnp.zeros((2, 4, 4, 3), jnp.uint8)
     assert flatten({"camera": image, "scalar": jnp.zeros(2)}).shape == (2, 49)
     assert flatten({"camera": image}).dtype == jnp.float32
@@ -32,7 +32,7 @@ def test_observations_are_flattened_by_name_and_not_by_order():
 
 def test_shapes_of_actor_and_critic():
     actor, critic = make_actor(CONFIG, SPEC), make_critic(CONFIG, SPEC, outputs=7)
-    x, action = jnp.ones((5, SIZE)), jnp.ones((5, 2))
+    x, action = jnp.ones((5, flat_size(SPEC))), jnp.ones((5, 2))
     assert actor.apply(actor.init(jax.random.key(0)), x).shape == (5, 4)
     params = critic.init(jax.random.key(0))
     assert critic.apply(params, x, action).shape == (5, 7)
