@@ -33,7 +33,7 @@ class ImageEncoder(nnx.Module):
                 f"agent.image.patch is {patch}, which does not divide an image of {height} x {width} pixels. Choose a "
                 "divisor of both, or another env.camera_size."
             )
-        self.patch, self.shape = patch, shape
+        self.patch, self.channels, self.shape = patch, channels, shape
         init = orthogonal(2**0.5)
         self.embed = nnx.Linear(patch * patch * colors, channels, kernel_init=init, rngs=rngs)
         self.convolutions = nnx.List(
@@ -76,9 +76,14 @@ def neighbourhoods(x: Array) -> Array:
     return jnp.concatenate(pieces, axis=-1)
 
 
+def encoded_grid(config: ImageConfig, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of the grid of places that an image `shape` = [H, W, C] is encoded into."""
+    height, width = (side // config.patch for side in shape[:2])
+    for _ in range(config.convolutions):
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+    return height, width
+
+
 def encoded_size(config: ImageConfig, shape: tuple[int, ...]) -> int:
     """Length F of an encoded image `shape` = [H, W, C]."""
-    sides = [side // config.patch for side in shape[:2]]
-    for _ in range(config.convolutions):
-        sides = [math.ceil(side / 2) for side in sides]
-    return sides[0] * sides[1] * config.channels
+    return math.prod(encoded_grid(config, shape)) * config.channels
