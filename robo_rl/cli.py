@@ -138,8 +138,7 @@ def train(options: argparse.Namespace, flags: list[str]) -> int:
     config = presets.parse(options.config, flags)
     run = RunFolder(options.run or Path("runs") / Path(options.config).stem)
 
-    # Read when MuJoCo is imported: training from state never touches OpenGL.
-    os.environ.setdefault("MUJOCO_GL", "disabled")
+    choose_gl(config.env)
     if config.runtime == "inline":
         from robo_rl.runtimes import inline as runtime
     else:
@@ -152,6 +151,18 @@ def train(options: argparse.Namespace, flags: list[str]) -> int:
         print(f"Stopped. A whole checkpoint stands in {run.checkpoints}; the same command resumes it.")
         return 0
     return summarize(run)
+
+
+def choose_gl(*environments: Any, films: bool = False) -> None:
+    """Set MUJOCO_GL before MuJoCo is imported: off, unless one of the environments (EnvConfig) or a film is drawn.
+
+    Raises:
+        UserError: something is to be drawn, and this machine cannot.
+    """
+    from robo_rl.envs import needs_renderer
+    from robo_rl.render import gl_backend
+
+    os.environ["MUJOCO_GL"] = gl_backend(films or any(needs_renderer(environment) for environment in environments))
 
 
 def summarize(run: Any) -> int:
@@ -194,14 +205,10 @@ def compare(options: argparse.Namespace, flags: list[str]) -> int:
 def evaluate(options: argparse.Namespace, _: list[str]) -> int:
     """`robo-rl evaluate CHECKPOINT|RUN|policy.zip [--episodes N] [--episode-seed S] [--video FILE] [--json FILE]`."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    if options.video is None:
-        os.environ.setdefault("MUJOCO_GL", "disabled")
-    else:
-        from robo_rl.render import require_gl_backend
-
-        os.environ["MUJOCO_GL"] = require_gl_backend()
-    from robo_rl.evaluation import evaluate_checkpoint
+    from robo_rl.evaluation import config_of, evaluate_checkpoint
     from robo_rl.files import write_json_atomic
+
+    choose_gl(config_of(options.checkpoint).env, films=options.video is not None)
 
     scenario = None
     if (options.suite is None) != (options.variation is None):

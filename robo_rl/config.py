@@ -1,6 +1,6 @@
 """The typed schema that `configs/*.yaml` fill in and dotted flags override. Every field has a unit and a default."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -35,6 +35,18 @@ class VariationConfig(Section):
     velocity_noise: float = Field(
         default=0.0, ge=0, le=10, description="Standard deviation of measured joint velocities (rad/s)."
     )
+    camera_shift: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.2,
+        description="How far the camera stands from its place (m), in a direction drawn for each episode.",
+    )
+    camera_turn: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="How far the camera is turned (rad), about an axis drawn for each episode.",
+    )
 
 
 class EnvConfig(Section):
@@ -52,6 +64,11 @@ class EnvConfig(Section):
     episode_steps: int | None = Field(
         default=None, ge=1, description="Time limit (control steps); none: the task's own."
     )
+    observation: Literal["state", "camera"] = Field(
+        default="state",
+        description="What grasp tasks show: measurements, or a camera image with the gripper's opening and height.",
+    )
+    camera_size: int = Field(default=64, ge=16, le=256, description="Height and width of the camera image (pixels).")
     reward: Literal["shaped", "sparse"] = Field(default="shaped", description="Reward of the grasp tasks.")
     step_penalty: float = Field(
         default=0.0, ge=0, description="Taken from the sparse grasp reward at every control step."
@@ -66,18 +83,13 @@ class EnvConfig(Section):
     variation: VariationConfig = VariationConfig()
 
 
-class CriticConfig(Section):
-    """The value heads, and how the critics of the ensemble become one target."""
+class HeadConfig(Section):
+    """The value head of a critic; the agent says which range of returns it covers."""
 
     loss: str = Field(
         default="hl_gauss", description="mse, huber, two_hot, c51, hl_gauss, quantile, softmax_mse or log_loss."
     )
-    ensemble: int = Field(default=2, ge=1, description="Critics trained side by side.")
-    combine: Literal["mean", "min"] = Field(
-        default="mean", description="How the ensemble's next values become one target."
-    )
-    bins: int = Field(default=101, ge=3, description="Bins (hl_gauss) or atoms (two_hot, c51) inside [-v_max, v_max].")
-    v_max: float = Field(default=5.0, gt=0, description="Rewards are scaled so that returns fit in [-v_max, v_max].")
+    bins: int = Field(default=101, ge=3, description="Bins (hl_gauss) or atoms (two_hot, c51) inside the value range.")
     padding_bins: int = Field(
         default=3, ge=0, description="Extra HL-Gauss bins at each end, so that the edge has no bias."
     )
@@ -86,6 +98,16 @@ class CriticConfig(Section):
     huber_kappa: float = Field(
         default=1.0, gt=0, description="Huber threshold of huber and quantile (scaled return units)."
     )
+
+
+class CriticConfig(HeadConfig):
+    """An ensemble of critics over scaled returns, and how it becomes one target."""
+
+    ensemble: int = Field(default=2, ge=1, description="Critics trained side by side.")
+    combine: Literal["mean", "min"] = Field(
+        default="mean", description="How the ensemble's next values become one target."
+    )
+    v_max: float = Field(default=5.0, gt=0, description="Rewards are scaled so that returns fit in [-v_max, v_max].")
 
 
 class NetworkConfig(Section):
@@ -101,6 +123,18 @@ class NetworkConfig(Section):
     )
 
 
+class ImageConfig(Section):
+    """How networks see camera images; without an image among the observations nothing of it is used."""
+
+    patch: int = Field(default=8, ge=1, le=32, description="Pixels per side of a patch; the first layer embeds each.")
+    channels: int = Field(default=32, ge=1, description="Channels of the embedded patches and of every convolution.")
+    convolutions: int = Field(default=1, ge=0, le=6, description="3x3 convolutions of stride 2 on the patches.")
+    features: int = Field(default=64, ge=1, description="Numbers an actor or critic reads out of the encoded image.")
+    random_shift: int = Field(
+        default=4, ge=0, le=32, description="Most pixels by which a training image is shifted at random (DrQ); 0: none."
+    )
+
+
 class SACConfig(Section):
     """Soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905), with any value head."""
 
@@ -110,6 +144,7 @@ class SACConfig(Section):
     critic: CriticConfig = CriticConfig()
     actor_network: NetworkConfig = NetworkConfig()
     critic_network: NetworkConfig = NetworkConfig()
+    image: ImageConfig = ImageConfig()
     learning_rate: float = Field(default=3e-4, gt=0, description="AdamW, actor and critics.")
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decay of kernels, actor and critics.")
     max_gradient_norm: float = Field(default=10.0, gt=0, description="Gradients are clipped to this global norm.")
@@ -124,7 +159,58 @@ class SACConfig(Section):
     scale_rewards: bool = Field(default=True, description="Divide rewards by the running return statistic.")
 
 
-AgentConfig = SACConfig
+class SearchConfig(Section):
+    """The cross-entropy method that looks for the best action."""
+
+    samples: int = Field(default=64, ge=3, description="Actions tried in each iteration.")
+    elites: int = Field(default=6, ge=2, description="Best of them, to which the next Gaussian is fitted.")
+    iterations: int = Field(default=2, ge=1, description="Rounds of trying; the Gaussian is refitted between them.")
+
+    @pydantic.model_validator(mode="after")
+    def _fewer_elites_than_samples(self) -> "SearchConfig":
+        if self.elites >= self.samples:
+            raise ValueError(
+                f"elites is {self.elites} and samples is {self.samples}: a search that keeps all it tries learns "
+                "nothing; set elites below samples"
+            )
+        return self
+
+
+class QTOptConfig(Section):
+    """QT-Opt (Kalashnikov et al. 2018, arXiv 1806.10293): a Q-function searched for its best action, and no actor."""
+
+    kind: Literal["qt_opt"] = "qt_opt"
+    discount: float = Field(default=0.9, gt=0, lt=1, description="Discount per control step.")
+    n_step: int = Field(default=1, ge=1, le=20, description="Control steps per transition.")
+    critic: HeadConfig = HeadConfig()
+    value_range: tuple[float, float] | None = Field(
+        default=None, description="Least and greatest return (environment units); none: what reward bounds allow."
+    )
+    critic_network: NetworkConfig = NetworkConfig()
+    learning_rate: float = Field(default=3e-4, gt=0, description="AdamW.")
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decay of kernels.")
+    max_gradient_norm: float = Field(default=10.0, gt=0, description="Gradients are clipped to this global norm.")
+    target_rate: float = Field(
+        default=0.005, gt=0, le=1, description="Share of the critic blended into the averaged target."
+    )
+    target_lag: int = Field(
+        default=500, ge=1, description="The second target is the first as it was this to twice this many updates ago."
+    )
+    acting_search: SearchConfig = SearchConfig()
+    target_search: SearchConfig = SearchConfig(samples=16, elites=4)
+    epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of exploring actions that are uniform.")
+    action_noise: float = Field(
+        default=0.1, ge=0, le=2, description="Standard deviation added to the other exploring actions (of range 1)."
+    )
+    normalize_observations: bool = Field(default=True, description="Running mean and deviation of every observation.")
+
+
+def _with_kind(data: Any) -> Any:
+    """Sections without a `kind` are SAC's, as they were when there was no other."""
+    return {"kind": "sac", **data} if isinstance(data, dict) else data
+
+
+AgentConfig = Annotated[SACConfig | QTOptConfig, Field(discriminator="kind")]
 
 
 class ReplayConfig(Section):
@@ -196,7 +282,7 @@ class Config(Section):
     """A training run."""
 
     env: EnvConfig = EnvConfig()
-    agent: AgentConfig = SACConfig()
+    agent: Annotated[AgentConfig, pydantic.BeforeValidator(_with_kind)] = SACConfig()
     replay: ReplayConfig = ReplayConfig()
     learner: LearnerConfig = LearnerConfig()
     actor: ActorConfig = ActorConfig()

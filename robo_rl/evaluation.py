@@ -47,6 +47,18 @@ def is_export(path: Path) -> bool:
     return path.is_file() or path.suffix == ".zip"
 
 
+def config_of(path: Path) -> Config:
+    """The config of the run that the checkpoint or export at `path` comes from; no environment is made.
+
+    Raises:
+        CheckpointError, ExportError: as `open_checkpoint`.
+    """
+    if is_export(path):
+        return load_export(path).config
+    folder, step = locate(path)
+    return presets.validate(load_meta(folder, step)["config"], f"the config in {folder / str(step)}")
+
+
 def open_checkpoint(path: Path) -> Judged:
     """The policy of RUN/checkpoints/STEP, of the newest checkpoint of RUN, or in policy.zip.
 
@@ -60,7 +72,7 @@ def open_checkpoint(path: Path) -> Judged:
         expect_fit(exported.spec, experiment.spec, str(path))
         return Judged(experiment, path.name, lambda _, observation: exported.act(observation), None)
     folder, step = locate(path)
-    experiment = build(presets.validate(load_meta(folder, step)["config"], f"the config in {folder / str(step)}"))
+    experiment = build(config_of(path))
     policy = load_policy(folder, step, policy_template(experiment.agent))
     return Judged(experiment, step, greedy(experiment.agent), policy)
 

@@ -1,15 +1,19 @@
 """From a config to the parts of an experiment: the one place that knows the names of environments and agents."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from robo_rl import envs, seeds
 from robo_rl.agents.agent import Agent
+from robo_rl.agents.qt_opt import make_qt_opt
 from robo_rl.agents.sac import make_sac
-from robo_rl.config import Config, EnvConfig
+from robo_rl.config import AgentConfig, Config, EnvConfig, QTOptConfig
+from robo_rl.critics.head import ValueHead
 from robo_rl.critics.heads import make_head
+from robo_rl.critics.value_range import value_range
 from robo_rl.envs.interface import BatchedEnvironment
 from robo_rl.errors import ConfigError
 from robo_rl.replay.rate_limiter import RateLimiter
@@ -18,7 +22,7 @@ from robo_rl.roles.devices import along_batch, learner_mesh, place
 from robo_rl.roles.learner import Counts, Learner, LearnerState, init_state
 from robo_rl.specs import EnvSpec
 
-AGENTS = {"sac": make_sac}
+AGENTS: dict[str, Callable[[Any, EnvSpec, ValueHead], Agent]] = {"sac": make_sac, "qt_opt": make_qt_opt}
 """`agent.kind` -> what makes it. A new agent is its file, its test, a preset, its section in the config, one entry."""
 
 
@@ -112,6 +116,7 @@ def check(config: Config) -> EnvSpec:
     environment = envs.make_batched(config.env, 1)
     spec = environment.spec
     environment.close()
+    make_value_head(config.agent, spec)
     return spec
 
 
@@ -123,7 +128,8 @@ def check_fields(config: Config) -> None:
     """
     # Full float32 products: a GPU's default cuts them to TF32, and results would differ from a CPU's.
     jax.config.update("jax_default_matmul_precision", "highest")
-    make_head(config.agent.critic)
+    # Whatever the range will be: this is about the head's name and its own fields.
+    make_head(config.agent.critic, (-1.0, 1.0))
     if config.replay.capacity < block_size(config):
         raise ConfigError(
             f"replay.capacity is {config.replay.capacity}, but one chunk can bring {block_size(config)} transitions "
@@ -136,8 +142,19 @@ def check_fields(config: Config) -> None:
         )
 
 
+def make_value_head(agent: AgentConfig, spec: EnvSpec) -> ValueHead:
+    """The value head of an agent: QT-Opt's covers the returns of its environment, SAC scales these to fit.
+
+    Raises:
+        ConfigError: there is no such head, its fields do not fit together, or nobody knows the range of returns.
+    """
+    if isinstance(agent, QTOptConfig):
+        return make_head(agent.critic, agent.value_range or value_range(spec, agent.discount))
+    return make_head(agent.critic)
+
+
 def build(config: Config) -> Experiment:
     """The parts of a run; raises what `check` raises."""
     spec = check(config)
-    agent = AGENTS[config.agent.kind](config.agent, spec, make_head(config.agent.critic))
+    agent = AGENTS[config.agent.kind](config.agent, spec, make_value_head(config.agent, spec))
     return Experiment(config, spec, agent)

@@ -1,6 +1,7 @@
 """From a preset and dotted flags to a checked config; every mistake names its field and what is allowed."""
 
 import sys
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,21 +99,40 @@ def parse(preset: str, flags: Sequence[str]) -> Config:
 
 def explain(entry: Any, schema: type[pydantic.BaseModel] = Config) -> str:
     """One line on one of pydantic's errors: the field of `schema`, its value, what is allowed, the nearest names."""
-    field = ".".join(str(part) for part in entry["loc"] if part not in ("sac",)) or "(the whole file)"
+    path, value = _without_kinds(entry["loc"], schema), entry.get("input")
+    if entry["type"] == "union_tag_invalid":
+        path, value = [*path, "kind"], value["kind"]
+    field = ".".join(str(part) for part in path) or "(the whole file)"
     if entry["type"] == "extra_forbidden":
         known = _fields_at(entry["loc"][:-1], schema)
         close = nearest(str(entry["loc"][-1]), known, 3)
         return f"{field}: there is no such field. Nearest: {', '.join(close)}."
-    shown = "" if isinstance(entry.get("input"), dict) else f" is {entry.get('input')!r}"
+    shown = "" if isinstance(value, dict) else f" is {value!r}"
     return f"{field}{shown}: {entry['msg']}."
 
 
-def _fields_at(path: Sequence[Any], schema: type[pydantic.BaseModel]) -> list[str]:
-    section: Any = schema
+def _without_kinds(path: Sequence[Any], schema: Any) -> list[Any]:
+    """pydantic's path to a field as a user writes it: between `agent` and its fields it names the kind of agent."""
+    return [part for at, part in enumerate(path) if not _kinds(_section_at(path[:at], schema))]
+
+
+def _fields_at(path: Sequence[Any], schema: Any) -> list[str]:
+    return list(getattr(_section_at(path, schema), "model_fields", {}))
+
+
+def _section_at(path: Sequence[Any], schema: Any) -> Any:
+    """What stands at pydantic's `path`: a section, a choice of sections by kind, or the type of a plain field."""
+    section = schema
     for part in path:
-        if isinstance(section, type) and issubclass(section, pydantic.BaseModel) and part in section.model_fields:
-            section = section.model_fields[part].annotation
-    return list(section.model_fields) if hasattr(section, "model_fields") else []
+        fields = getattr(section, "model_fields", {})
+        section = fields[part].annotation if part in fields else _kinds(section).get(part)
+    return section
+
+
+def _kinds(section: Any) -> dict[str, Any]:
+    """kind -> section, for a choice of sections; else empty."""
+    members = [member for member in typing.get_args(section) if "kind" in getattr(member, "model_fields", {})]
+    return {member.model_fields["kind"].default: member for member in members}
 
 
 def flag_value(arguments: list[str], flag: str) -> str | None:

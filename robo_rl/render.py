@@ -80,6 +80,17 @@ def usable_gl_backend() -> str | None:
     return next((backend for backend in order if probe_gl_backend(backend).works), None)
 
 
+def gl_backend(draws: bool) -> str:
+    """What `MUJOCO_GL` must say before mujoco is imported, in this process and in those it starts.
+
+    `draws` says whether OpenGL will be needed; without that, the user's choice stands, and otherwise OpenGL is off.
+
+    Raises:
+        UserError: it is needed, and none draws here.
+    """
+    return require_gl_backend() if draws else os.environ.get("MUJOCO_GL", "disabled")
+
+
 def require_gl_backend() -> str:
     """Like `usable_gl_backend`, for work that cannot be done without.
 

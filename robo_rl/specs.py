@@ -68,6 +68,7 @@ class EnvSpec:
     env_steps_per_step: environment steps that one control step counts for (the action repeat)
     has_success:   whether the task knows success apart from reward
     reward_bounds: least and greatest reward of one control step, None where unknown
+    pays_once: whether every step pays the least reward but the one that really ends an episode
     """
 
     name: str
@@ -78,6 +79,7 @@ class EnvSpec:
     env_steps_per_step: int = 1
     has_success: bool = False
     reward_bounds: tuple[float, float] | None = None
+    pays_once: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A dict that `json.dump` takes and `from_json` turns back into an equal spec."""

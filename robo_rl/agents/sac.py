@@ -4,6 +4,9 @@ The critics form an ensemble whose next values are combined by mean or minimum; 
 into a value and a Bellman target into a loss, by regression or by classification (Farebrother et al. 2024,
 arXiv 2403.03950). Rewards are divided by a running return statistic (SimbaV2, arXiv 2502.15280, section 4.2), so
 values, temperature and entropy live in scaled units; metrics in return units are multiplied back.
+
+Images are encoded once for all networks: the critics' loss trains the encoder, the actor reads what it gives
+(`networks.features`), and training images are shifted at random. Without images the encoder flattens, no more.
 """
 
 import dataclasses
@@ -14,18 +17,22 @@ import jax.numpy as jnp
 import optax
 
 from robo_rl.agents.agent import Agent, Metrics
+from robo_rl.agents.optimizer import make_optimizer, step
 from robo_rl.config import SACConfig
 from robo_rl.critics import return_scaling
 from robo_rl.critics.head import ValueHead, combine
 from robo_rl.networks import normalizer
-from robo_rl.networks.actor_critic import flatten, greedy_action, make_actor, make_critic, sample_action
+from robo_rl.networks.actor_critic import greedy_action, make_actor, make_critic, sample_action
+from robo_rl.networks.features import make_encoder
 from robo_rl.networks.network import Network, Params, ensemble
+from robo_rl.networks.random_shift import augment
 from robo_rl.specs import Array, EnvSpec, Experience, Observation, Transition
 
 
 class SACState(NamedTuple):
-    """All that learning changes. Critics carry a leading ensemble axis."""
+    """All that learning changes. Critics carry a leading ensemble axis; their optimiser trains the encoder too."""
 
+    encoder: Params
     actor: Params
     critics: Params
     target_critics: Params
@@ -40,6 +47,7 @@ class SACState(NamedTuple):
 class SACPolicy(NamedTuple):
     """All that acting needs."""
 
+    encoder: Params
     actor: Params
     observations: normalizer.ObservationStatistics
 
@@ -52,6 +60,7 @@ class SAC:
     action_size: int
     spec: EnvSpec
     head: ValueHead
+    encoder: Network
     actor: Network
     critic: Network
     optimizer: optax.GradientTransformation
@@ -61,23 +70,31 @@ class SAC:
         """A fresh state; the targets start as copies of the critics."""
         key_actor, key_critic = jax.random.split(key)
         actor, critics = self.actor.init(key_actor), self.critic.init(key_critic)
+        encoder = self.encoder.init(jax.random.fold_in(key, 2))
         log_temperature = jnp.log(jnp.float32(self.config.initial_temperature))
         return SACState(
+            encoder=encoder,
             actor=actor,
             critics=critics,
             target_critics=jax.tree.map(jnp.copy, critics),
             log_temperature=log_temperature,
             actor_optimizer=self.optimizer.init(actor),
-            critic_optimizer=self.optimizer.init(critics),
+            critic_optimizer=self.optimizer.init((encoder, critics)),
             temperature_optimizer=self.temperature_optimizer.init(log_temperature),
             returns=return_scaling.init(),
             observations=normalizer.init(self.spec),
         )
 
-    def critic_loss(self, critics: Params, state: SACState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
-        """J_Q, eq. 5 and 6: the entropy of the next action is part of the value, so it is discounted and masked."""
-        x = self.features(state.observations, batch.observation)
-        next_x = self.features(state.observations, batch.next_observation)
+    def critic_loss(
+        self, learned: tuple[Params, Params], state: SACState, batch: Transition, key: Array
+    ) -> tuple[Array, tuple[Metrics, Array]]:
+        """J_Q, eq. 5 and 6: the entropy of the next action is part of the value, so it is discounted and masked.
+
+        `learned` are encoder and critics. Besides the metrics it gives the features `[B, D]` of the observations.
+        """
+        encoder, critics = learned
+        x = self.features(encoder, state.observations, batch.observation)
+        next_x = self.features(state.encoder, state.observations, batch.next_observation)
         scale = self.reward_scale(state)
 
         next_action, next_log_prob = sample_action(self.actor.apply(state.actor, next_x), key)
@@ -95,11 +112,10 @@ class SAC:
         if self.config.scale_rewards:
             shortfall = return_scaling.room_shortfall(self.config.critic.v_max, self.entropy_room(state))
             metrics["entropy_room_shortfall"] = shortfall
-        return losses.mean(axis=1).sum(), metrics
+        return losses.mean(axis=1).sum(), (metrics, x)
 
-    def actor_loss(self, actor: Params, state: SACState, batch: Transition, key: Array) -> tuple[Array, Metrics]:
-        """J_pi, eq. 9: reparameterised actions climb the value and the entropy."""
-        x = self.features(state.observations, batch.observation)
+    def actor_loss(self, actor: Params, state: SACState, x: Array, key: Array) -> tuple[Array, Metrics]:
+        """J_pi, eq. 9: reparameterised actions for features `x [B, D]` climb the value and the entropy."""
         action, log_prob = sample_action(self.actor.apply(actor, x), key)
         q = jax.vmap(self.head.value)(self.combined(state.critics, x, action))
         loss = jnp.mean(jnp.exp(state.log_temperature) * log_prob - q)
@@ -112,15 +128,20 @@ class SAC:
     def update(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
         """One gradient step of critics, targets, actor and temperature, in this order."""
         key_critic, key_actor = jax.random.split(key)
+        batch = augment(batch, jax.random.fold_in(key, 2), self.config.image.random_shift)
 
-        gradient, metrics = jax.grad(self.critic_loss, has_aux=True)(state.critics, state, batch, key_critic)
+        learned = (state.encoder, state.critics)
+        gradient, (metrics, x) = jax.grad(self.critic_loss, has_aux=True)(learned, state, batch, key_critic)
         metrics |= {"critic_gradient_norm": optax.tree.norm(gradient), "temperature": jnp.exp(state.log_temperature)}
-        critics, critic_optimizer = step(self.optimizer, gradient, state.critic_optimizer, state.critics)
+        (encoder, critics), critic_optimizer = step(self.optimizer, gradient, state.critic_optimizer, learned)
         targets = optax.incremental_update(critics, state.target_critics, self.config.target_rate)
-        state = state._replace(critics=critics, critic_optimizer=critic_optimizer, target_critics=targets)
+        state = state._replace(
+            encoder=encoder, critics=critics, critic_optimizer=critic_optimizer, target_critics=targets
+        )
 
-        # The actor climbs the critics as they are after this step.
-        gradient, actor_metrics = jax.grad(self.actor_loss, has_aux=True)(state.actor, state, batch, key_actor)
+        # The actor climbs the critics as they are after this step. Its features are those from before it: encoding the
+        # images once more would cost a fifth of the update.
+        gradient, actor_metrics = jax.grad(self.actor_loss, has_aux=True)(state.actor, state, x, key_actor)
         metrics |= {**actor_metrics, "actor_gradient_norm": optax.tree.norm(gradient)}
         actor, actor_optimizer = step(self.optimizer, gradient, state.actor_optimizer, state.actor)
 
@@ -140,11 +161,13 @@ class SAC:
         outputs = self.critic.apply(critics, x, action)
         return jax.vmap(lambda members: combine(self.head, members, self.config.critic.combine), in_axes=1)(outputs)
 
-    def features(self, statistics: normalizer.ObservationStatistics, observation: Observation) -> Array:
-        """Flat, normalised network inputs `[B, D]`."""
+    def features(
+        self, encoder: Params, statistics: normalizer.ObservationStatistics, observation: Observation
+    ) -> Array:
+        """Network inputs `[B, D]`: encoded images, then normalised measurements."""
         if self.config.normalize_observations:
             observation = normalizer.normalize(statistics, observation)
-        return flatten(observation)
+        return self.encoder.apply(encoder, observation)
 
     def reward_scale(self, state: SACState) -> Array:
         """What rewards are divided by, so that returns and the entropy bonus fit in the support."""
@@ -159,12 +182,12 @@ class SAC:
 
     def act(self, policy: SACPolicy, observation: Observation, key: Array, explore: bool) -> Array:
         """Actions `[B, A]`: sampled, or the tanh of the mean."""
-        outputs = self.actor.apply(policy.actor, self.features(policy.observations, observation))
+        outputs = self.actor.apply(policy.actor, self.features(policy.encoder, policy.observations, observation))
         return sample_action(outputs, key)[0] if explore else greedy_action(outputs)
 
     def policy(self, state: SACState) -> SACPolicy:
         """The part of the state that acting needs."""
-        return SACPolicy(state.actor, state.observations)
+        return SACPolicy(state.encoder, state.actor, state.observations)
 
     def observe(self, state: SACState, experience: Experience, mask: Array) -> SACState:
         """Running statistics with new experience `[M, ...]` taken in, where `mask [M]`."""
@@ -181,30 +204,12 @@ def make_sac(config: SACConfig, spec: EnvSpec, head: ValueHead) -> Agent:
         action_size=spec.action.shape[0],
         spec=spec,
         head=head,
-        actor=make_actor(config.actor_network, spec),
-        critic=ensemble(make_critic(config.critic_network, spec, head.num_outputs), config.critic.ensemble),
+        encoder=make_encoder(config.image, spec),
+        actor=make_actor(config.actor_network, spec, config.image),
+        critic=ensemble(
+            make_critic(config.critic_network, spec, head.num_outputs, config.image), config.critic.ensemble
+        ),
         optimizer=make_optimizer(config.learning_rate, config.weight_decay, config.max_gradient_norm),
         temperature_optimizer=optax.adam(config.temperature_learning_rate),
     )
     return Agent(init=sac.init, act=sac.act, update=sac.update, policy=sac.policy, observe=sac.observe)
-
-
-def make_optimizer(learning_rate: float, weight_decay: float, max_gradient_norm: float) -> optax.GradientTransformation:
-    """AdamW that decays kernels only, behind a clip of the global gradient norm."""
-
-    # Told by name and not by rank: in an ensemble a bias has two axes as well.
-    def kernels(params: Params) -> Params:
-        return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "key", None) == "kernel", params)
-
-    return optax.chain(
-        optax.clip_by_global_norm(max_gradient_norm),
-        optax.adamw(learning_rate, weight_decay=weight_decay, mask=kernels),
-    )
-
-
-def step(
-    optimizer: optax.GradientTransformation, gradient: Params, state: optax.OptState, params: Params
-) -> tuple[Params, optax.OptState]:
-    """One optimiser step: new parameters and new optimiser state."""
-    updates, state = optimizer.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import HeadConfig
 from robo_rl.critics.checks import require
 from robo_rl.critics.head import Target, bellman
 from robo_rl.critics.support import (
@@ -67,6 +67,6 @@ class C51:
         return mixture_logits(require("outputs", outputs, None, self.bins))
 
 
-def from_config(config: CriticConfig) -> C51:
-    """The head on [-v_max, v_max]."""
-    return C51(-config.v_max, config.v_max, config.bins)
+def from_config(config: HeadConfig, lo: float, hi: float) -> C51:
+    """The head on [lo, hi]."""
+    return C51(lo, hi, config.bins)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import CriticConfig, HeadConfig
 from robo_rl.critics import c51, hl_gauss, huber, log_loss, mse, quantile, softmax_mse, two_hot
 from robo_rl.critics.head import ValueHead
 from robo_rl.errors import ConfigError, nearest
 
-HEADS: Mapping[str, Callable[[CriticConfig], ValueHead]] = {
+HEADS: Mapping[str, Callable[[HeadConfig, float, float], ValueHead]] = {
     "mse": mse.from_config,
     "huber": huber.from_config,
     "two_hot": two_hot.from_config,
@@ -19,15 +19,22 @@ HEADS: Mapping[str, Callable[[CriticConfig], ValueHead]] = {
 }
 
 
-def make_head(config: CriticConfig) -> ValueHead:
-    """The value head that `config.loss` names.
+def make_head(config: HeadConfig, value_range: tuple[float, float] | None = None) -> ValueHead:
+    """The value head that `config.loss` names, over `value_range` if it has a support.
+
+    Without a range, an ensemble's config means [-v_max, v_max].
 
     Raises:
         ConfigError: no head has that name, or the head's fields do not fit together.
+        TypeError: no range, and a config without `v_max`.
     """
     if config.loss not in HEADS:
         raise ConfigError(
             f"critic.loss is {config.loss!r}; allowed: {', '.join(HEADS)}. "
             f"Did you mean {nearest(config.loss, HEADS, count=1)[0]!r}?"
         )
-    return HEADS[config.loss](config)
+    if value_range is None:
+        if not isinstance(config, CriticConfig):
+            raise TypeError(f"make_head needs a value_range for a {type(config).__name__}, which has no v_max")
+        value_range = (-config.v_max, config.v_max)
+    return HEADS[config.loss](config, *value_range)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import HeadConfig
 from robo_rl.critics.checks import require
 from robo_rl.critics.head import Target, bellman
 from robo_rl.critics.support import EDGE_TOLERANCE, check_support, cross_entropy, decode, mixture_logits
@@ -121,8 +121,8 @@ def sufficient_padding(sigma_to_width: float) -> int:
     return next(padding for padding in range(most + 1) if decode_bias(sigma_to_width, padding) <= allowed)
 
 
-def from_config(config: CriticConfig) -> HLGauss:
-    """The head on [-v_max, v_max], padded.
+def from_config(config: HeadConfig, lo: float, hi: float) -> HLGauss:
+    """The head on [lo, hi], padded.
 
     Raises:
         ConfigError: the padding is too small for the smoothing; the message names the least that suffices.
@@ -134,4 +134,4 @@ def from_config(config: CriticConfig) -> HLGauss:
             f"critic.padding_bins is {config.padding_bins} with critic.sigma_to_width {config.sigma_to_width}: values "
             f"at the edge of the support would be {bias:.3g} bins off. Set critic.padding_bins to at least {needed}."
         )
-    return HLGauss(-config.v_max, config.v_max, config.bins, config.padding_bins, config.sigma_to_width)
+    return HLGauss(lo, hi, config.bins, config.padding_bins, config.sigma_to_width)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import HeadConfig
 from robo_rl.critics.checks import require
 from robo_rl.critics.head import Target, bellman
 from robo_rl.errors import ConfigError
@@ -58,6 +58,7 @@ class Huber:
         return jnp.mean(require("outputs", outputs, None, 1), axis=0)
 
 
-def from_config(config: CriticConfig) -> Huber:
-    """The head with the configured threshold."""
+def from_config(config: HeadConfig, lo: float, hi: float) -> Huber:
+    """The head with the configured threshold; it has no range."""
+    del lo, hi
     return Huber(kappa=config.huber_kappa)

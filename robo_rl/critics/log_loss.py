@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import HeadConfig
 from robo_rl.critics.checks import require
 from robo_rl.critics.head import Target, bellman
 from robo_rl.critics.support import check_support
@@ -58,6 +58,6 @@ class LogLoss:
         return above - below
 
 
-def from_config(config: CriticConfig) -> LogLoss:
-    """The head on [-v_max, v_max]."""
-    return LogLoss(-config.v_max, config.v_max)
+def from_config(config: HeadConfig, lo: float, hi: float) -> LogLoss:
+    """The head on [lo, hi]."""
+    return LogLoss(lo, hi)

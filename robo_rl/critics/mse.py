@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import HeadConfig
 from robo_rl.critics.checks import require
 from robo_rl.critics.head import Target, bellman
 
@@ -35,7 +35,7 @@ class MSE:
         return jnp.mean(require("outputs", outputs, None, 1), axis=0)
 
 
-def from_config(config: CriticConfig) -> MSE:
-    """The head; it has nothing to configure."""
-    del config
+def from_config(config: HeadConfig, lo: float, hi: float) -> MSE:
+    """The head; it has nothing to configure, and no range."""
+    del config, lo, hi
     return MSE()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import HeadConfig
 from robo_rl.critics.checks import require
 from robo_rl.critics.head import Target, bellman
 from robo_rl.critics.huber import huber
@@ -63,6 +63,7 @@ class Quantile:
         return jnp.mean(require("outputs", outputs, None, self.quantiles), axis=0)
 
 
-def from_config(config: CriticConfig) -> Quantile:
-    """The head with the configured number of quantiles and threshold."""
+def from_config(config: HeadConfig, lo: float, hi: float) -> Quantile:
+    """The head with the configured number of quantiles and threshold; it has no range."""
+    del lo, hi
     return Quantile(config.quantiles, config.huber_kappa)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import HeadConfig
 from robo_rl.critics import hl_gauss
 from robo_rl.critics.checks import require
 from robo_rl.critics.head import Target
@@ -44,6 +44,6 @@ class SoftmaxMSE:
         return self.histogram.mixture(outputs)
 
 
-def from_config(config: CriticConfig) -> SoftmaxMSE:
+def from_config(config: HeadConfig, lo: float, hi: float) -> SoftmaxMSE:
     """The head over the bins that hl_gauss has for the same config; raises what that raises."""
-    return SoftmaxMSE(hl_gauss.from_config(config))
+    return SoftmaxMSE(hl_gauss.from_config(config, lo, hi))

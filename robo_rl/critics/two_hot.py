@@ -5,7 +5,7 @@ import dataclasses
 import jax
 from jax.typing import ArrayLike
 
-from robo_rl.config import CriticConfig
+from robo_rl.config import HeadConfig
 from robo_rl.critics.checks import require
 from robo_rl.critics.head import Target, bellman
 from robo_rl.critics.support import (
@@ -59,6 +59,6 @@ class TwoHot:
         return mixture_logits(require("outputs", outputs, None, self.bins))
 
 
-def from_config(config: CriticConfig) -> TwoHot:
-    """The head on [-v_max, v_max]."""
-    return TwoHot(-config.v_max, config.v_max, config.bins)
+def from_config(config: HeadConfig, lo: float, hi: float) -> TwoHot:
+    """The head on [lo, hi]."""
+    return TwoHot(lo, hi, config.bins)

@@ -23,8 +23,8 @@ from robo_rl.envs.grasp_objects import (
     object_fields,
 )
 from robo_rl.envs.grasp_render import GraspRenderer
-from robo_rl.envs.grasp_scene import ARM_JOINTS, FINGER_OPEN, HOME, build_model, index_scene
-from robo_rl.envs.grasp_variation import Disturbances, varied_object, weaken_gripper
+from robo_rl.envs.grasp_scene import ARM_JOINTS, FINGER_OPEN, HOME, OBSERVING_CAMERA, build_model, index_scene
+from robo_rl.envs.grasp_variation import Disturbances, moved_camera, varied_object, weaken_gripper
 from robo_rl.envs.interface import BatchStep
 from robo_rl.errors import ConfigError
 
@@ -85,6 +85,12 @@ class GraspBatch:
         self._steps = np.zeros(num_envs, np.int64)
         self._running = np.zeros(num_envs, bool)
         self._renderer: GraspRenderer | None = None
+        # Apart from the renderer of films: with one for both, each film frame would remake it twice.
+        self._eye = GraspRenderer(self._model, coarse=True) if config.observation == "camera" else None
+        self._camera = self._model.camera(OBSERVING_CAMERA).id
+        # The fields of the camera are only given to each simulation of its own where they differ.
+        moves = bool(config.variation.camera_shift or config.variation.camera_turn)
+        self._camera_pose = (expand("cam_pos"), expand("cam_quat")) if moves else None
 
     def kinds(self, indices: Sequence[int]) -> list[str]:
         """The shape of the object in each of these simulations: cube, box, capsule, ..."""
@@ -105,11 +111,12 @@ class GraspBatch:
         self._batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         for index, seed in zip(ids.tolist(), seeds, strict=True):
             self._start_episode(index, np.random.default_rng((2, int(seed))))
+            self._place_camera(index, int(seed))
         self._disturbances.reset(ids.tolist(), seeds)
         self._batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_POS))
         self._steps[ids] = 0
         self._running[ids] = True
-        return task.observe(self._disturbances.measured(self._read(ids), ids.tolist()))
+        return self._observe(self._read(ids), ids.tolist())
 
     def _start_episode(self, index: int, rng: np.random.Generator) -> None:
         """Put a drawn object on the table and the open gripper near HOME."""
@@ -133,6 +140,18 @@ class GraspBatch:
         self._qpos[index, self._at.object_qpos] = (
             *where, definition.half_size[2], np.cos(half_turn), 0.0, 0.0, np.sin(half_turn)
         )  # fmt: skip
+
+    def _place_camera(self, index: int, seed: int) -> None:
+        """Move the camera to where the episode of `seed` has it."""
+        if self._camera_pose is None:
+            return
+        model, camera = self._model, self._camera
+        for field, value in zip(
+            self._camera_pose,
+            moved_camera(model.cam_pos[camera], model.cam_quat[camera], self._config.variation, seed),
+            strict=True,
+        ):
+            field[index, camera] = value
 
     def step(self, actions: np.ndarray) -> BatchStep:
         """One control step of every simulation; see BatchedEnvironment.
@@ -160,8 +179,23 @@ class GraspBatch:
         self._running &= ~last
         # Nothing ends an episode but its time limit, which leaves the discount at 1.
         discount = np.ones(self.num_envs, np.float32)
-        seen = task.observe(self._disturbances.measured(state, range(self.num_envs)))
+        seen = self._observe(state, range(self.num_envs))
         return BatchStep(seen, task.reward(state, self._config), discount, last, task.is_success(state))
+
+    def _observe(self, state: task.GraspState, ids: Sequence[int]) -> dict[str, np.ndarray]:
+        """What the policy is shown of the simulations `ids`, whose state is `state`."""
+        measured = self._disturbances.measured(state, ids)
+        if self._eye is None:
+            return task.observe(measured)
+        image = self._eye.frames(self._batch, ids, self._config.camera_size, OBSERVING_CAMERA)
+        return {"camera": image, **task.observe_gripper(measured)}
+
+    def true_state(self) -> dict[str, np.ndarray]:
+        """The state observation `[N, ...]` (OBSERVATION_SPEC), exact, whatever the policy is shown.
+
+        It is for scripted policies, which cannot see, and for judging what a network reads out of an image.
+        """
+        return task.observe(self._read(slice(None)))
 
     def _simulate(self, actions: np.ndarray) -> None:
         """Drive the arm towards what the actions ask for, and run the physics of one control step."""
@@ -202,7 +236,9 @@ class GraspBatch:
         return self._renderer.frame(self._batch, index, height, width, camera)
 
     def close(self) -> None:
-        """Free the renderer; the simulations go with the object."""
+        """Free the renderers; the simulations go with the object."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+        if self._eye is not None:
+            self._eye.close()

@@ -14,6 +14,8 @@ from robo_rl.resources import asset
 ARM_JOINTS = 7
 FINGERS = ("left_finger", "right_finger")
 CAMERAS = ("shoulder", "front")
+OBSERVING_CAMERA = "shoulder"
+"""Through which policies look; films are taken from the front."""
 
 # Datasheet of the Franka Emika Panda: joint limits (rad).
 JOINT_LOWER = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])

@@ -40,6 +40,15 @@ OBSERVATION_SPEC: Mapping[str, ArraySpec] = {
 }
 
 
+def camera_observation_spec(size: int) -> dict[str, ArraySpec]:
+    """What `env.observation: camera` shows, as in QT-Opt (arXiv 1806.10293, section 4): of the object, pixels alone."""
+    return {
+        "camera": ArraySpec((size, size, 3), "uint8", "RGB, from over the shoulder", minimum=0, maximum=255),
+        "gripper_height": ArraySpec((1,), unit="m, above the table"),
+        "gripper_opening": OBSERVATION_SPEC["gripper_opening"],
+    }
+
+
 class GraspState(NamedTuple):
     """What is read out of n simulations after a control step; float64, SI units, world frame.
 
@@ -63,7 +72,8 @@ def make_spec(config: EnvConfig) -> EnvSpec:
     """The EnvSpec of grasp/cube or grasp/objects under this configuration.
 
     Raises:
-        ConfigError: an action repeat, or a step penalty with the shaped reward; the task would ignore them.
+        ConfigError: a field that the task would ignore: an action repeat, a step penalty with the shaped reward, a
+            variation of what is not observed.
     """
     sparse = config.reward == "sparse"
     if config.action_repeat != 1:
@@ -73,16 +83,38 @@ def make_spec(config: EnvConfig) -> EnvSpec:
             f"env.step_penalty is {config.step_penalty}, but only the sparse reward has one. "
             "Set env.reward to sparse, or env.step_penalty to 0."
         )
+    _refuse_unseen_variation(config)
+    sees = config.observation == "camera"
     bounds = (-config.step_penalty, 1.0 - config.step_penalty) if sparse else (0.0, 1.0)
     return EnvSpec(
         name=config.name,
-        observation=OBSERVATION_SPEC,
+        observation=camera_observation_spec(config.camera_size) if sees else OBSERVATION_SPEC,
         action=ArraySpec((ACTION_SIZE,), unit="share of the largest displacement", minimum=-1.0, maximum=1.0),
         episode_steps=config.episode_steps or EPISODE_STEPS,
         control_hz=CONTROL_HZ,
         has_success=True,
         reward_bounds=bounds,
     )
+
+
+def _refuse_unseen_variation(config: EnvConfig) -> None:
+    """Refuse variations of a camera that nobody looks through, and noise on measurements that nobody is shown."""
+    of_camera, of_measurements = ("camera_shift", "camera_turn"), ("angle_noise", "velocity_noise")
+    ignored = of_measurements if config.observation == "camera" else of_camera
+    for name in ignored:
+        if value := getattr(config.variation, name):
+            raise ConfigError(
+                f"env.variation.{name} is {value}, but env.observation is {config.observation!r}, which does not show "
+                "what it changes. Set it to 0, or choose the other observation."
+            )
+
+
+def observe_gripper(state: GraspState) -> dict[str, np.ndarray]:
+    """What `camera_observation_spec` has besides the image: float32 `[N, 1]` each."""
+    return {
+        "gripper_height": state.gripper_position[:, 2:].astype(np.float32),
+        "gripper_opening": state.opening[:, None].astype(np.float32),
+    }
 
 
 def observe(state: GraspState) -> dict[str, np.ndarray]:

@@ -44,6 +44,20 @@ def weaken_gripper(model: mujoco.MjModel, scale: float) -> None:
         model.actuator_forcerange[actuator] *= scale
 
 
+def moved_camera(
+    position: np.ndarray, quaternion: np.ndarray, variation: VariationConfig, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The camera's place `[3]` (m) and attitude `[4]` (w x y z) in the episode of `seed`.
+
+    It stands exactly `camera_shift` from its place and is turned by exactly `camera_turn`; direction and axis are drawn
+    uniformly from the sphere, so that an evaluation averages over them at one known size.
+    """
+    direction, axis = np.random.default_rng((4, int(seed))).standard_normal((2, 3))
+    turn = variation.camera_turn * axis / np.sqrt((axis**2).sum())
+    shift = variation.camera_shift * direction / np.sqrt((direction**2).sum())
+    return position + shift, _turned(quaternion[None], turn[None])[0]
+
+
 class Disturbances:
     """Delay and noise between a policy and n simulations; each simulation has random numbers of its own episode."""
 

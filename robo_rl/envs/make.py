@@ -21,7 +21,8 @@ class Family(NamedTuple):
     names:      all its names
     make:       one environment of a config whose name is one of them
     make_batch: n simulations stepped together natively; None: the generic loop over `make`
-    varies:     whether it heeds `env.variation`; what it would ignore is refused
+    varies:     whether it heeds `env.variation` and `env.observation`; what it would ignore is refused
+    draws:      whether observing a config of it takes a renderer; asked without importing mujoco
     """
 
     form: str
@@ -29,6 +30,7 @@ class Family(NamedTuple):
     make: Callable[[EnvConfig], Environment]
     make_batch: Callable[[EnvConfig, int], BatchedEnvironment] | None = None
     varies: bool = False
+    draws: Callable[[EnvConfig], bool] = lambda config: False
 
 
 # The two functions keep the import of mujoco away from whoever only asks for names.
@@ -46,16 +48,32 @@ def _make_grasp_batch(config: EnvConfig, num_envs: int) -> BatchedEnvironment:
 
 FAMILIES: dict[str, Family] = {
     "grasp": Family(
-        "grasp/cube|objects", lambda: ["grasp/cube", "grasp/objects"], _make_grasp, _make_grasp_batch, varies=True
+        "grasp/cube|objects",
+        lambda: ["grasp/cube", "grasp/objects"],
+        _make_grasp,
+        _make_grasp_batch,
+        varies=True,
+        draws=lambda config: config.observation == "camera",
     ),
-    "suite": Family("suite/<domain>-<task>", suite_names, make_suite),
-    "manipulation": Family("manipulation/<name>", manipulation_names, make_manipulation),
+    # Loading the escape task uploads its terrain to OpenGL, although nothing of it is drawn.
+    "suite": Family(
+        "suite/<domain>-<task>", suite_names, make_suite, draws=lambda config: config.name == "suite/quadruped-escape"
+    ),
+    "manipulation": Family(
+        "manipulation/<name>", manipulation_names, make_manipulation, draws=lambda config: "vision" in config.name
+    ),
 }
 
 
 def names() -> list[str]:
     """Every name that `make` knows, family by family. Imports dm_control."""
     return [name for family in FAMILIES.values() for name in family.names()]
+
+
+def needs_renderer(config: EnvConfig) -> bool:
+    """Whether this environment cannot run without OpenGL; its MUJOCO_GL must be set before mujoco is imported."""
+    family = FAMILIES.get(config.name.partition("/")[0])
+    return family is not None and family.draws(config)
 
 
 def make(name_or_config: str | EnvConfig, seed: int | None = None) -> Environment:
@@ -106,6 +124,11 @@ def _family(config: EnvConfig) -> Family:
         raise ConfigError(
             f"There is no environment {name!r} (env.name). Names have the forms {forms}. Nearest: "
             f"{', '.join(nearest(name, names()))}. robo_rl.envs.names() lists all."
+        )
+    if not family.varies and config.observation != "state":
+        raise ConfigError(
+            f"env.observation is {config.observation!r}, but only grasp tasks have that choice; the name {name} alone "
+            "says what is observed. Leave the field out."
         )
     if not family.varies and config.variation != VariationConfig():
         changed = [field for field, value in config.variation if value != getattr(VariationConfig(), field)]

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.config import EnvConfig
+from robo_rl.envs import needs_renderer
 from robo_rl.errors import ConfigError
 from robo_rl.files import is_remote, require_reachable
 from robo_rl.fleet.blocks import merge
@@ -14,6 +16,7 @@ from robo_rl.fleet.report import leaderboard
 from robo_rl.fleet.suite import Suite, load_suite, suite_for
 from robo_rl.fleet.table import read_table, require_parquet, write_csv, write_file, write_parquet
 from robo_rl.fleet.worker import evaluate_block, warm_up
+from robo_rl.render import gl_backend
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT
 
 
@@ -45,7 +48,8 @@ def fleet_command(
     if len({run.path for run in runs}) < len(runs):
         raise ConfigError("The same run is named twice. Name each run once.")
     suites = {str(run.path): _suite(run, suite_name) for run in runs}
-    environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": os.environ.get("MUJOCO_GL", "disabled")}
+    draws = any(needs_renderer(EnvConfig.model_validate(run.config()["env"])) for run in runs)
+    environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": gl_backend(draws)}
     with ProcessExecutor(workers, environment) as executor:
         if mode != "once":
             for _ in range(workers):
@@ -68,7 +72,7 @@ def fleet_command(
 
 
 def _suite(run: RunFolder, name: str | None) -> Suite:
-    return load_suite(name) if name is not None else suite_for(run.config()["env"]["name"])
+    return load_suite(name) if name is not None else suite_for(EnvConfig.model_validate(run.config()["env"]))
 
 
 def _write_report(runs: Sequence[RunFolder], suites: dict[str, Suite], with_parquet: bool) -> None:

@@ -4,7 +4,7 @@ import fnmatch
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pydantic
 import yaml
@@ -44,6 +44,9 @@ class Suite(Section):
     name: str = Field(description="Folder of the results in RUN/evaluations; from the file's name.")
     description: str = ""
     task: str = Field(description="Environments it is for, as a pattern: grasp/*, suite/cheetah-run.")
+    observation: Literal["state", "camera"] | None = Field(
+        default=None, description="Only for runs with this env.observation; none: for all."
+    )
     episodes: int = Field(default=100, ge=2, description="Episodes of each variation; a multiple of block_episodes.")
     block_episodes: int = Field(default=25, ge=1, description="Episodes of one unit of work.")
     envs: int = Field(default=25, ge=1, description="Simulations stepped together; fixed, so that results repeat.")
@@ -112,17 +115,20 @@ def parse_suite(data: Any, source: str) -> Suite:
     return suite
 
 
-def suite_for(task: str) -> Suite:
-    """The shipped suite for an environment's name.
+def suite_for(env: EnvConfig) -> Suite:
+    """The shipped suite for an environment.
 
     Raises:
         ConfigError: there is none.
     """
     for name in sorted(_shipped()):
         suite = load_suite(name)
-        if fnmatch.fnmatchcase(task, suite.task):
+        if _is_for(suite, env):
             return suite
-    raise ConfigError(f"No shipped suite is for {task}. Write one (see configs/evaluation) and give it with --suite.")
+    raise ConfigError(
+        f"No shipped suite is for {env.name} ({env.observation}). Write one (see configs/evaluation) and give it with "
+        "--suite."
+    )
 
 
 def environment(suite: Suite, variation: str, base: EnvConfig, source: str | None = None) -> EnvConfig:
@@ -153,10 +159,11 @@ def evaluation_environment(suite: Suite, variation: str, config: Config) -> EnvC
     Raises:
         ConfigError: the suite is for another task, or as `environment`.
     """
-    if not fnmatch.fnmatchcase(config.env.name, suite.task):
+    if not _is_for(suite, config.env):
         raise ConfigError(
-            f"The suite {suite.name} is for {suite.task}, and this run's task is {config.env.name}. Choose a suite for "
-            "it (--suite); configs/evaluation holds those that are shipped."
+            f"The suite {suite.name} is for {suite.task} ({suite.observation or 'any observation'}), and this run's "
+            f"task is {config.env.name} ({config.env.observation}). Choose a suite for it (--suite); "
+            "configs/evaluation holds those that are shipped."
         )
     return environment(suite, variation, evaluation_env_config(config))
 
@@ -188,6 +195,10 @@ def incompatibilities(old: Suite, new: Suite) -> list[str]:
         for name in sorted(old.variations.keys() & new.variations.keys())
         if old.variations[name].env != new.variations[name].env
     ]
+
+
+def _is_for(suite: Suite, env: EnvConfig) -> bool:
+    return fnmatch.fnmatchcase(env.name, suite.task) and suite.observation in (None, env.observation)
 
 
 def _overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from robo_rl.config import NetworkConfig
-from robo_rl.networks.network import Network, functional
+from robo_rl.config import ImageConfig, NetworkConfig
+from robo_rl.networks.glimpse import glancing
+from robo_rl.networks.network import Network
 from robo_rl.networks.trunks import make_trunk, orthogonal
 from robo_rl.specs import Array, EnvSpec, Observation
 
@@ -54,15 +55,19 @@ class Critic(nnx.Module):
         return self.head(self.trunk(jnp.concatenate([x, action], axis=-1)))
 
 
-def make_actor(config: NetworkConfig, spec: EnvSpec) -> Network:
-    """Pure functions of the actor; `apply(params, flat [B, D]) -> [B, 2A]`."""
-    return functional(lambda rngs: Gaussian(config, flat_size(spec), spec.action.shape[0], rngs=rngs))
+def make_actor(config: NetworkConfig, spec: EnvSpec, image: ImageConfig | None = None) -> Network:
+    """Pure functions of the actor; `apply(params, features [B, D]) -> [B, 2A]`.
+
+    D is `flat_size` or, with images in the spec, what `features.make_encoder` gives; `image` says what is read of them.
+    """
+    actions = spec.action.shape[0]
+    return glancing(image, spec, lambda inputs, rngs: Gaussian(config, inputs, actions, rngs=rngs))
 
 
-def make_critic(config: NetworkConfig, spec: EnvSpec, outputs: int) -> Network:
-    """Pure functions of one critic; `apply(params, flat [B, D], action [B, A]) -> [B, O]`."""
-    inputs = flat_size(spec) + spec.action.shape[0]
-    return functional(lambda rngs: Critic(config, inputs, outputs, rngs=rngs))
+def make_critic(config: NetworkConfig, spec: EnvSpec, outputs: int, image: ImageConfig | None = None) -> Network:
+    """Pure functions of one critic; `apply(params, features [B, D], action [B, A]) -> [B, O]`; D as in `make_actor`."""
+    actions = spec.action.shape[0]
+    return glancing(image, spec, lambda inputs, rngs: Critic(config, inputs + actions, outputs, rngs=rngs))
 
 
 def sample_action(outputs: Array, key: Array) -> tuple[Array, Array]:

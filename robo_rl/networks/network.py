@@ -1,7 +1,7 @@
 """Modules are written in flax nnx, and used as two pure functions over a plain dict of arrays."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 from flax import nnx
@@ -10,6 +10,9 @@ from robo_rl.specs import Array
 
 Params = Any
 """A nested dict of arrays."""
+
+
+Module = TypeVar("Module", bound=nnx.Module)
 
 
 class Network(NamedTuple):
@@ -25,16 +28,19 @@ def functional(build: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     Merging the module anew in each call costs nothing once the caller is jitted, and leaves parameters that vmap,
     scan, donate and save as they are.
     """
+    init, restore = separated(build)
+    return Network(init, lambda params, *inputs: restore(params)(*inputs))
+
+
+def separated(build: Callable[[nnx.Rngs], Module]) -> tuple[Callable[[Array], Params], Callable[[Params], Module]]:
+    """`init(key) -> params` and `restore(params) -> module`, for a module that is used in more than one way."""
     # The structure alone: no parameter is made here, so that building a network needs no device.
     graph = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))), nnx.Param)[0]
 
     def init(key: Array) -> Params:
         return nnx.to_pure_dict(nnx.state(build(nnx.Rngs(key)), nnx.Param))
 
-    def apply(params: Params, *inputs: Array) -> Array:
-        return nnx.merge(graph, nnx.State(params))(*inputs)
-
-    return Network(init, apply)
+    return init, lambda params: nnx.merge(graph, nnx.State(params))
 
 
 def ensemble(network: Network, members: int) -> Network:

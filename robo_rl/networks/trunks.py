@@ -22,8 +22,17 @@ class MLP(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """Features of `x [..., D]`."""
+        return self.after_first(self.first(x))
+
+    @property
+    def first(self) -> nnx.Linear:
+        """The layer that sees the inputs."""
+        return self.layers[0]
+
+    def after_first(self, x: Array) -> Array:
+        """Features from what the first layer gave, `[..., width]`."""
         for index, layer in enumerate(self.layers):
-            x = layer(x)
+            x = layer(x) if index else x
             if self.norms:
                 x = self.norms[index](x)
             x = jax.nn.relu(x)
@@ -47,7 +56,15 @@ class Residual(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """Features of `x [..., D]`."""
-        x = self.embed(x)
+        return self.after_first(self.first(x))
+
+    @property
+    def first(self) -> nnx.Linear:
+        """The layer that sees the inputs."""
+        return self.embed
+
+    def after_first(self, x: Array) -> Array:
+        """Features from what the first layer gave, `[..., width]`."""
         for norm, wide, narrow in zip(self.norms, self.wide, self.narrow, strict=True):
             x = x + narrow(jax.nn.relu(wide(norm(x))))
         return self.final_norm(x)
@@ -58,7 +75,7 @@ def orthogonal(scale: float) -> nnx.Initializer:
     return nnx.initializers.orthogonal(scale)
 
 
-def make_trunk(config: NetworkConfig, inputs: int, rngs: nnx.Rngs) -> nnx.Module:
+def make_trunk(config: NetworkConfig, inputs: int, rngs: nnx.Rngs) -> MLP | Residual:
     """The trunk that the config names; its outputs have `config.width` features."""
     if config.kind == "residual":
         return Residual(inputs, config.width, config.depth, rngs=rngs)

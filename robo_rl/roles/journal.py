@@ -69,8 +69,8 @@ class Journal:
             self._report(
                 "note",
                 f"{row['clipped_fraction']:.1%} of the critics' targets lie outside the support and are clipped (see "
-                "clipped_fraction): values are biased. Raise agent.critic.v_max with agent.critic.bins, or lower "
-                "agent.initial_temperature.",
+                "clipped_fraction): values are biased. Widen it with agent.critic.bins: for SAC raise "
+                "agent.critic.v_max or lower agent.initial_temperature, for QT-Opt set agent.value_range.",
             )
 
     def can_finish(self) -> bool:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from robo_rl import envs
 from robo_rl.checkpoints.layout import remove_unfinished
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config
 from robo_rl.errors import RunFailedError
 from robo_rl.experiment import check
 from robo_rl.files import write_json_atomic
-from robo_rl.render import require_gl_backend
+from robo_rl.render import gl_backend
 from robo_rl.roles.journal import Report
 from robo_rl.runtimes.channel import door, pass_through
 from robo_rl.runtimes.children import actor_main, evaluator_main, learner_main
@@ -44,10 +45,11 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
     """
     spec = check(config)
     films = config.evaluation.enabled and config.evaluation.video
-    evaluator_gl = require_gl_backend() if films else state_only_gl()
+    sees = envs.needs_renderer(config.env)
+    actor_gl, evaluator_gl = gl_backend(sees), gl_backend(sees or films)
     with run.lock():
         resume_step = run.begin(config, spec)
-        supervisor = Supervisor(config, run, report, resume_step, evaluator_gl)
+        supervisor = Supervisor(config, run, report, resume_step, actor_gl, evaluator_gl)
         try:
             supervisor.start()
             final = supervisor.learn(stop)
@@ -92,10 +94,18 @@ class Restarts:
 class Supervisor:
     """The children of one run."""
 
-    def __init__(self, config: Config, run: RunFolder, report: Report, resume_step: int | None, evaluator_gl: str):
-        """Nothing is started yet."""
-        self._config, self._run, self._report = config, run, report
-        self._resume_step, self._evaluator_gl = resume_step, evaluator_gl
+    def __init__(
+        self,
+        config: Config,
+        run: RunFolder,
+        report: Report,
+        resume_step: int | None,
+        actor_gl: str,
+        evaluator_gl: str,
+    ):
+        """Nothing is started yet; `actor_gl` and `evaluator_gl` are their MUJOCO_GL."""
+        self._config, self._run, self._report, self._resume_step = config, run, report, resume_step
+        self._actor_gl, self._evaluator_gl = actor_gl, evaluator_gl
         self._door, self._learners_door = door()
         self._learner: Child | None = None
         self._actors: dict[int, Child] = {}
@@ -113,7 +123,7 @@ class Supervisor:
     def start(self) -> None:
         """Start every child."""
         learner_args = (self._config, self._run.path, self._resume_step, self._learners_door)
-        self._learner = Child("learner", learner_main, learner_args, {"MUJOCO_GL": state_only_gl()})
+        self._learner = Child("learner", learner_main, learner_args, {"MUJOCO_GL": gl_backend(False)})
         # The learner has its own copy now; ours would keep the door open after its death.
         self._learners_door.close()
         for actor in range(self._config.actor.processes):
@@ -184,7 +194,7 @@ class Supervisor:
         learners_end, actors_end = SPAWN.Pipe()
         self._incarnation += 1
         args = (self._config, actors_end, actor, self._incarnation)
-        environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": state_only_gl()}
+        environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": self._actor_gl}
         self._actors[actor] = Child(f"actor {actor}", actor_main, args, environment)
         # Both ends now belong to others; a copy here would hide that one of them hung up.
         actors_end.close()
@@ -277,11 +287,6 @@ class Supervisor:
             return False
         child.kill()
         return True
-
-
-def state_only_gl() -> str:
-    """`MUJOCO_GL` of the children: the user's choice, for tasks whose observations are images; else no OpenGL."""
-    return os.environ.get("MUJOCO_GL", "disabled")
 
 
 def _ending(child: Child) -> str:

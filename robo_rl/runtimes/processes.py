@@ -21,6 +21,7 @@ ACTOR_ENVIRONMENT = {
     "MUJOCO_GL": "disabled",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     "OMP_NUM_THREADS": "1",
+    "LP_NUM_THREADS": "0",  # Mesa's software renderer draws in the calling thread, not in threads of its own
 }
 """Read when JAX and MuJoCo are imported, so it has to stand before the process starts."""
 

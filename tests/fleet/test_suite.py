@@ -20,10 +20,11 @@ def test_the_shipped_suites_can_be_read_and_are_found_by_task():
     assert names >= {"grasp", "suite"}
     for name in names:
         assert load_suite(name).name == name
-    assert suite_for("suite/cheetah-run").name == "suite"
-    assert suite_for("grasp/objects").task.startswith("grasp/")
+    assert suite_for(EnvConfig(name="suite/cheetah-run")).name == "suite"
+    assert suite_for(EnvConfig(name="grasp/objects")).name == "grasp"
+    assert suite_for(EnvConfig(name="grasp/objects", observation="camera")).name == "grasp_camera"
     with pytest.raises(ConfigError, match="No shipped suite is for toy/reach"):
-        suite_for("toy/reach")
+        suite_for(EnvConfig(name="toy/reach"))
 
 
 def test_blocks_cut_the_seeds_without_gap_or_overlap():
