@@ -114,7 +114,9 @@ def _meaning(entry: Any) -> str:
         return "nothing"
     if isinstance(entry, tfds.features.FeaturesDict):
         return "a dict"
-    return f"{np.dtype(entry.dtype).name}{list(entry.shape)}"
+    # tfds's own `dtype` asks TensorFlow.
+    dtype = entry.dtype if isinstance(entry, ArraySpec) else entry.np_dtype
+    return f"{np.dtype(dtype).name}{list(entry.shape)}"
 
 
 def dataset_name(env_name: str) -> str:

@@ -1,6 +1,6 @@
 """Opens a data set, episode by episode, and refuses what is damaged, empty, foreign or not finite."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,8 +89,14 @@ def open_for(path: Path, spec: EnvSpec) -> EpisodeSource:
     return source
 
 
-def summarize(source: EpisodeSource, observed: set[str] | None = None) -> DatasetSummary:
+def summarize(
+    source: EpisodeSource,
+    observed: set[str] | None = None,
+    progress: Callable[[int, int], None] = lambda read, episodes: None,
+) -> DatasetSummary:
     """Read every episode once; `observed` names the observations that must be finite (None: all).
+
+    `progress(read, episodes)` is called after each.
 
     Raises:
         DataError: an episode cannot be read, or holds a value that is not finite; names episode, feature and step.
@@ -111,6 +117,7 @@ def summarize(source: EpisodeSource, observed: set[str] | None = None) -> Datase
         judged += episode.success is not None
         successes += bool(episode.success)
         total_return += float(episode.reward.sum())
+        progress(index + 1, len(source))
     return DatasetSummary(len(source), steps, longest, successes, judged, total_return / len(source))
 
 

@@ -12,7 +12,7 @@ from robo_rl.data.features import dataset_name, features_of, serialize
 from robo_rl.data.play import episode_seeds, play
 from robo_rl.data.writer import DatasetWriter
 from robo_rl.errors import RunFailedError
-from robo_rl.recording.settings import RecordConfig, make_policy
+from robo_rl.recording.settings import RecordConfig, make_policy, settled
 from robo_rl.render import require_gl_backend
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT, Child
 from robo_rl.specs import EnvSpec
@@ -40,6 +40,7 @@ def record(
         DataError: the folder holds something else.
         RunFailedError: a worker failed; the episodes before it stand.
     """
+    config = settled(config)
     spec = check(config)
     environment = dict(ACTOR_ENVIRONMENT)
     if has_camera(spec):

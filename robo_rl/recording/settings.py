@@ -12,7 +12,7 @@ from robo_rl.config import EnvConfig, Section
 from robo_rl.data.play import Intend
 from robo_rl.envs.grasp_scripted import scripted_intent
 from robo_rl.errors import ConfigError
-from robo_rl.evaluation import open_checkpoint
+from robo_rl.evaluation import is_export, locate, open_checkpoint
 from robo_rl.export.loading import expect_fit
 from robo_rl.specs import EnvSpec
 
@@ -55,6 +55,18 @@ def parse(flags: Sequence[str]) -> RecordConfig:
     # `construct`, because the fields without a default have none here either.
     default = RecordConfig.model_construct(out=tyro.MISSING, episodes=tyro.MISSING, env=env, policy=policy)
     return tyro.cli(RecordConfig, args=list(flags), default=default, prog=PROGRAM)
+
+
+def settled(config: RecordConfig) -> RecordConfig:
+    """The same, with the step named where the policy is a run: its newest checkpoint may move while it is recorded.
+
+    Raises:
+        CheckpointError: the run has no checkpoint.
+    """
+    if config.policy in ("scripted", "random") or is_export(Path(config.policy)):
+        return config
+    folder, step = locate(Path(config.policy))
+    return config.model_copy(update={"policy": str(folder / str(step))})
 
 
 def make_policy(config: RecordConfig, spec: EnvSpec) -> tuple[Intend | None, str]:
