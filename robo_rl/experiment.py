@@ -129,6 +129,7 @@ def check(config: Config) -> EnvSpec:
             f"replay.capacity is {config.replay.capacity}, but one chunk can bring {block_size(config)} transitions "
             "(actor.envs * (actor.chunk_steps + agent.n_step - 1)). Raise replay.capacity or lower those."
         )
+    _check_data_share(config)
     if not config.data.is_offline and config.learner.warmup_env_steps >= config.env_steps:
         raise ConfigError(
             f"learner.warmup_env_steps is {config.learner.warmup_env_steps} and env_steps is {config.env_steps}: "
@@ -139,6 +140,20 @@ def check(config: Config) -> EnvSpec:
     spec = environment.spec
     environment.close()
     return spec
+
+
+def _check_data_share(config: Config) -> None:
+    data, batch = config.data, config.learner.batch_size
+    if data.path is None and data.share == 1:
+        raise ConfigError(
+            "data.share is 1: all that is learned from is a data set, and data.path names none. Record one with "
+            "`robo-rl data record` and give its folder (--data.path DIR)."
+        )
+    if data.path is not None and 0 < data.share < 1 and not 0 < round(data.share * batch) < batch:
+        raise ConfigError(
+            f"data.share is {data.share}, which of a batch of {batch} is {round(data.share * batch)} transitions: the "
+            "other side would be left out. Use 0 or 1 if that is meant, else another share or learner.batch_size."
+        )
 
 
 def open_feed(config: Config, spec: EnvSpec, progress: ReadProgress = lambda read, episodes: None) -> "Feed | None":

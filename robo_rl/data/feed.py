@@ -42,7 +42,7 @@ class Feed:
         """
         assert config.path is not None, "without data there is nothing to feed"
         self._source = open_for(Path(config.path), spec)
-        self.summary: DatasetSummary = summarize(self._source, set(spec.observation), progress)
+        self.summary: DatasetSummary = summarize(self._source, spec, progress)
         self._spec, self._n_step, self._discount = spec, n_step, discount
         self._episodes = min(config.stream_episodes, self.summary.episodes)
         self.block = self._episodes * self.summary.longest

@@ -1,6 +1,6 @@
 """Opens a data set, episode by episode, and refuses what is damaged, empty, foreign or not finite."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,27 +91,21 @@ def open_for(path: Path, spec: EnvSpec) -> EpisodeSource:
 
 def summarize(
     source: EpisodeSource,
-    observed: set[str] | None = None,
+    spec: EnvSpec | None = None,
     progress: Callable[[int, int], None] = lambda read, episodes: None,
 ) -> DatasetSummary:
-    """Read every episode once; `observed` names the observations that must be finite (None: all).
+    """Read every episode once; `progress(read, episodes)` is called after each.
 
-    `progress(read, episodes)` is called after each.
+    With `spec`, only the observations that it names must be finite, and actions must lie in [-1, 1].
 
     Raises:
-        DataError: an episode cannot be read, or holds a value that is not finite; names episode, feature and step.
+        DataError: an episode cannot be read, or holds a value that may not be; names episode, feature and step.
     """
     steps = longest = successes = judged = 0
     total_return = 0.0
     for index in range(len(source)):
         episode = source[index]
-        for name, values in _numbers(episode, observed):
-            finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-            if not finite.all():
-                raise DataError(
-                    f"{source.path}: {name} of episode {index} (seed {episode.seed}) is not finite at step "
-                    f"{int(np.argmin(finite))}. Leave the episode out, or record the data set again."
-                )
+        _check_values(source.path, index, episode, spec)
         steps += episode.length
         longest = max(longest, episode.length)
         judged += episode.success is not None
@@ -121,12 +115,25 @@ def summarize(
     return DatasetSummary(len(source), steps, longest, successes, judged, total_return / len(source))
 
 
-def _numbers(episode: RecordedEpisode, observed: set[str] | None) -> Iterator[tuple[str, np.ndarray]]:
-    yield "action", episode.action
-    yield "reward", episode.reward
-    for name, values in episode.observation.items():
-        if (observed is None or name in observed) and np.issubdtype(values.dtype, np.floating):
-            yield f"observation/{name}", values
+def _check_values(path: Path, index: int, episode: RecordedEpisode, spec: EnvSpec | None) -> None:
+    numbers = {"action": episode.action, "reward": episode.reward}
+    numbers |= {
+        f"observation/{name}": values
+        for name, values in episode.observation.items()
+        if (spec is None or name in spec.observation) and np.issubdtype(values.dtype, np.floating)
+    }
+    for name, values in numbers.items():
+        allowed = np.isfinite(values)
+        if name == "action" and spec is not None:
+            allowed &= np.abs(values) <= 1
+        good = allowed.reshape(len(values), -1).all(axis=1)
+        if not good.all():
+            step = int(np.argmin(good))
+            rule = "finite and in [-1, 1]" if name == "action" and spec is not None else "finite"
+            raise DataError(
+                f"{path}: {name} of episode {index} (seed {episode.seed}) is {values[step]} at step {step}; it must be "
+                f"{rule}. Leave the episode out, or record the data set again."
+            )
 
 
 def _builder(path: Path) -> Any:

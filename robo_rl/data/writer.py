@@ -41,7 +41,7 @@ class DatasetWriter:
         self._metadata = json.loads(json.dumps(metadata))  # as it comes back from the file: tuples are lists there
         self._lengths: list[int] = []
         self._bytes, self._pending_bytes, self._pending = 0, 0, 0
-        self._shard: ArrayRecordWriter | None = None
+        self._shard: Any = None
         self._begin()
 
     @property
@@ -52,6 +52,7 @@ class DatasetWriter:
     def add(self, record: bytes) -> None:
         """Append one serialised episode; see `features.serialize`."""
         if self._shard is None:
+            # One record per group, so that a reader of one episode does not decode its neighbours.
             self._shard = ArrayRecordWriter(str(self._partial), "group_size:1")
         self._shard.write(record)
         self._pending += 1
@@ -124,13 +125,13 @@ class DatasetWriter:
         )
         info.set_file_format("array_record")
         template = tfds.core.ShardedFileTemplate(
-            data_dir=self.folder, dataset_name=self._name, split=SPLIT, filetype_suffix="array_record",
+            data_dir=tfds.core.Path(self.folder), dataset_name=self._name, split=SPLIT, filetype_suffix="array_record",
             template=FILE_NAMES,
         )  # fmt: skip
         split = tfds.core.SplitInfo(
             name=SPLIT, shard_lengths=self._lengths, num_bytes=self._bytes, filename_template=template
         )
-        info.set_splits(tfds.core.splits.SplitDict([split]))
+        info.set_splits(tfds.core.SplitDict([split]))
         # tfds writes its files in place; from a folder beside they are moved, the one that counts shards last.
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".info") as beside:
             info.write_to_directory(beside)
