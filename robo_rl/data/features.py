@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.proto import tf_example_pb2
 
 from robo_rl.data.episode import RecordedEpisode, to_rows
 from robo_rl.errors import DataError
@@ -54,7 +55,9 @@ def serialize(features: tfds.features.FeaturesDict, spec: EnvSpec, episode: Reco
             pictures = [png(picture) for picture in rows["steps"]["observation"][name]]
             rows["steps"]["observation"][name] = np.array(pictures, object)
     # tfds's own encoding would go row by row, and needs TensorFlow for pictures; these are its results already.
-    return features.serialize_example(rows)
+    content = features.serialize_example(rows)
+    # Its own order of the fields differs from call to call; the same recording shall be the same file.
+    return tf_example_pb2.Example.FromString(content).SerializeToString(deterministic=True)
 
 
 def png(picture: np.ndarray) -> bytes:

@@ -61,11 +61,12 @@ class Feed:
 
     def next(self) -> Block:
         """The next few episodes; StopIteration once it is exhausted."""
-        left = self.summary.episodes - self._read if self.fits else self._episodes
-        if left <= 0:
+        if self.is_exhausted:
             raise StopIteration
-        is_new = self._read < self.summary.episodes
-        episodes = [next(self._iterator) for _ in range(min(self._episodes, left))]
+        # The first pass ends with a block of its own, so that a block is either new or not.
+        left = self.summary.episodes - self._read
+        is_new = left > 0
+        episodes = [next(self._iterator) for _ in range(min(self._episodes, left) if is_new else self._episodes)]
         self._read += len(episodes)
         experience = experience_of(self._spec, episodes, self._n_step, self._discount)
         return Block(pad(experience, self.block), len(experience.running_return), is_new)

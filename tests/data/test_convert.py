@@ -1,5 +1,6 @@
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def as_tfrecord(folder, episodes):
 def read_framed(paths):
     """The records of tfrecord files, without looking at their sums."""
     for path in paths:
-        content, at = open(path, "rb").read(), 0
+        content, at = Path(path).read_bytes(), 0
         while at < len(content):
             [length] = struct.unpack_from("<Q", content, at)
             yield content[at + 12 : at + 12 + length]

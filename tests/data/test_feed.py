@@ -36,7 +36,7 @@ def test_what_fits_is_handed_over_once_and_in_order(folder):
     assert sum(block.count for block in blocks) == source.summary.steps == source.capacity
     assert all(block.is_new for block in blocks)
     assert len({len(block.experience.running_return) for block in blocks}) == 1, "one size, one compiled program"
-    seen = sum((transitions(block) for block in blocks), [])
+    seen = [value for block in blocks for value in transitions(block)]
     starts = [episode.observation["position"][0].astype(np.float64) @ [1, 1000] for episode in toy_episodes(EPISODES)]
     assert [value for value in seen if value in starts] == starts
     with pytest.raises(StopIteration):
@@ -54,6 +54,13 @@ def test_a_stream_passes_over_everything_again_and_again_in_new_orders(folder):
     assert [block.is_new for block in passes[0]] == [True] * EPISODES
     assert not any(block.is_new for block in passes[1])
     assert not source.is_exhausted
+
+
+def test_the_first_pass_ends_with_a_block_of_its_own(folder):
+    source, steps = feed(folder, buffer=30, episodes=2), 0
+    while (block := source.next()).is_new:
+        steps += block.count
+    assert steps == source.summary.steps
 
 
 def test_a_restored_stream_goes_on_with_the_same_blocks(folder):

@@ -107,7 +107,7 @@ def test_a_shard_of_another_length_is_refused(tmp_path):
     info = json.loads((write(tmp_path, toy_episodes(6)) / INFO).read_text())
     info["splits"][0]["shardLengths"] = ["4", "3"]
     (tmp_path / INFO).write_text(json.dumps(info))
-    with pytest.raises(DataError, match="holds 2 episodes, but dataset_info.json says 3"):
+    with pytest.raises(DataError, match=r"holds 2 episodes, but dataset_info\.json says 3"):
         EpisodeSource(tmp_path)
 
 

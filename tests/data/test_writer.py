@@ -35,10 +35,15 @@ def test_episodes_come_back_in_their_order_from_several_shards(tmp_path):
 
 def test_an_exception_keeps_the_episodes_before_it(tmp_path):
     episodes = toy_episodes(5)
-    with pytest.raises(KeyboardInterrupt), writer(tmp_path) as open_writer:
-        for episode in episodes:
-            open_writer.add(serialize(FEATURES, SPEC, episode))
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with writer(tmp_path) as open_writer:
+            for episode in episodes:
+                open_writer.add(serialize(FEATURES, SPEC, episode))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert seeds_in(tmp_path) == [episode.seed for episode in episodes]
 
 

@@ -117,5 +117,6 @@ def test_a_trained_policy_acts_in_its_own_environment(tmp_path):
 
 
 def test_a_flag_that_is_missing_is_said(capsys):
-    assert pytest.raises(SystemExit, parse, ["--episodes", "3"]).value.code == 2
+    with pytest.raises(SystemExit, match="2"):
+        parse(["--episodes", "3"])
     assert "--out" in capsys.readouterr().err
