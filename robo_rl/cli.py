@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code: 0 fine, 1 the run failed, 2 bad input, 130 interrupted."""
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command not in (train, compare, plasticity):
+    if rest and options.command not in (train, compare, plasticity, data_record):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return options.command(options, rest)
@@ -104,6 +104,18 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--run", metavar="DIR", type=Path, default=Path("runs/plasticity"), help="where the result goes")
     sub.set_defaults(command=plasticity)
+    data = commands.add_parser("data", help="record, look at and convert data sets of episodes (RLDS)")
+    kinds = data.add_subparsers(required=True, metavar="record|info|convert")
+    sub = kinds.add_parser("record", help="play episodes with many processes and write them", add_help=False)
+    sub.set_defaults(command=data_record)
+    sub = kinds.add_parser("info", help="size, episodes, success and spec of a data set")
+    sub.add_argument("folder", metavar="DIR", type=Path)
+    sub.add_argument("--frames", type=Path, metavar="FILE", help="write three pictures of an episode as a PNG")
+    sub.set_defaults(command=data_info)
+    sub = kinds.add_parser("convert", help="turn a tfrecord data set into array_record (needs the extra `tf`)")
+    sub.add_argument("source", metavar="SRC", type=Path)
+    sub.add_argument("out", metavar="OUT", type=Path)
+    sub.set_defaults(command=data_convert)
 
     sub = commands.add_parser("status", help="where a run stands, and who waits for what")
     sub.add_argument("run", metavar="RUN", type=Path)
@@ -285,6 +297,56 @@ def plasticity(options: argparse.Namespace, flags: list[str]) -> int:
     print("Mean squared error at the end of each target; 0.5 is that of a network that learned b alone.")
     run_plasticity(config, options.run, lambda text: print(text, flush=True))
     print(f"Every number is in {options.run / 'plasticity.csv'}, the picture in {options.run / 'plasticity.png'}.")
+    return 0
+
+
+def data_record(_: argparse.Namespace, flags: list[str]) -> int:
+    """`robo-rl data record --out DIR --episodes N [--env.name NAME] [--policy P] [--noise X] [--workers W] ...`."""
+    # The workers act on CPU cores; they, and this process, leave accelerators and screens alone.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("MUJOCO_GL", "disabled")
+    from robo_rl.recording.record import record
+    from robo_rl.recording.settings import parse
+
+    config = parse(flags)
+    stop = StopOnSignal()
+    done = record(config, lambda count, _: print(f"{count} of {config.episodes} episodes", flush=True), stop)
+    kept = f"{config.out} holds {done.episodes} episodes; this call added {done.added} ({done.steps} control steps)"
+    print(f"{kept}. To see them: robo-rl data info {config.out}")
+    if done.episodes < config.episodes:
+        print("Stopped. All of them are complete; the same command records the rest.")
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def data_info(options: argparse.Namespace, _: list[str]) -> int:
+    """`robo-rl data info DIR [--frames FILE]`."""
+    if options.frames is None:
+        os.environ.setdefault("MUJOCO_GL", "disabled")
+    else:
+        from robo_rl.render import require_gl_backend
+
+        os.environ["MUJOCO_GL"] = require_gl_backend()
+    from robo_rl.data.reader import EpisodeSource
+    from robo_rl.recording.info import describe_dataset
+
+    source = EpisodeSource(options.folder)
+    print(describe_dataset(source))
+    if options.frames is not None:
+        from robo_rl.data.frames import example_frames, write_montage
+
+        number, frames = example_frames(source)
+        write_montage(options.frames, frames)
+        print(f"{options.frames}: start, middle and end of episode {number}")
+    return 0
+
+
+def data_convert(options: argparse.Namespace, _: list[str]) -> int:
+    """`robo-rl data convert SRC OUT`."""
+    from robo_rl.data.convert import convert
+
+    count = convert(options.source, options.out)
+    print(f"{options.out}: {count} episodes. To see them: robo-rl data info {options.out}")
     return 0
 
 

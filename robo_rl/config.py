@@ -219,6 +219,31 @@ class ReplayConfig(Section):
     capacity: int = Field(default=200_000, ge=1, description="Transitions kept; the oldest is overwritten.")
 
 
+class DataConfig(Section):
+    """Recorded episodes to learn from, beside what the actors see or instead of it."""
+
+    path: str | None = Field(
+        default=None, description="Folder of an RLDS data set (array_record) made in this environment; none: no data."
+    )
+    share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of each batch drawn from the data. 1: offline, nothing acts and env_steps counts updates.",
+    )
+    buffer: int = Field(
+        default=200_000, ge=1, description="Transitions of the data on the device; a larger set streams through."
+    )
+    stream_episodes: int = Field(
+        default=8, ge=1, description="Episodes that a streamed set brings in after each dispatch of updates."
+    )
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the data is all that is learned from."""
+        return self.path is not None and self.share == 1
+
+
 class LearnerConfig(Section):
     """How fast the learner learns, and how far actors and learner may run apart."""
 
@@ -284,6 +309,7 @@ class Config(Section):
     env: EnvConfig = EnvConfig()
     agent: Annotated[AgentConfig, pydantic.BeforeValidator(_with_kind)] = SACConfig()
     replay: ReplayConfig = ReplayConfig()
+    data: DataConfig = DataConfig()
     learner: LearnerConfig = LearnerConfig()
     actor: ActorConfig = ActorConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()

@@ -20,6 +20,10 @@ class CheckpointError(UserError):
     """A checkpoint that is missing, incomplete, corrupt or of another experiment."""
 
 
+class DataError(UserError):
+    """A data set that is missing, damaged, empty, or of another environment; raised before training starts."""
+
+
 class ExportError(UserError):
     """A policy export that is missing, damaged or foreign, or an observation that does not fit it."""
 

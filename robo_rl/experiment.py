@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -22,6 +22,12 @@ from robo_rl.roles.devices import along_batch, learner_mesh, place
 from robo_rl.roles.learner import Counts, Learner, LearnerState, init_state
 from robo_rl.specs import EnvSpec
 
+if TYPE_CHECKING:
+    from robo_rl.data.feed import Feed
+
+ReadProgress = Callable[[int, int], None]
+"""episodes of the data set read so far, episodes it has."""
+
 AGENTS: dict[str, Callable[[Any, EnvSpec, ValueHead], Agent]] = {"sac": make_sac, "qt_opt": make_qt_opt}
 """`agent.kind` -> what makes it. A new agent is its file, its test, a preset, its section in the config, one entry."""
 
@@ -33,6 +39,7 @@ class Experiment:
     config: Config
     spec: EnvSpec
     agent: Agent
+    feed: "Feed | None" = None
 
     def training_env(self) -> BatchedEnvironment:
         """The simulations of one actor."""
@@ -56,10 +63,14 @@ class Experiment:
         )
 
     def initial_state(self) -> LearnerState:
-        """A fresh agent and an empty replay, on the learner's devices."""
-        seed = seeds.child(self.config.seed, "learner")
-        state = init_state(self.agent, self.spec, self.config.replay.capacity, seed)
-        return place(state, learner_mesh(), self.config.learner.batch_size)
+        """A fresh agent, an empty replay and room for the demonstrations, on the learner's devices."""
+        seed, mesh = seeds.child(self.config.seed, "learner"), learner_mesh()
+        devices = 1 if mesh is None else mesh.size
+        # Nothing is written to it offline; a buffer of no size would be a program of its own.
+        capacity = devices if self.config.data.is_offline else self.config.replay.capacity
+        demonstrations = 0 if self.feed is None else -(-self.feed.capacity // devices) * devices
+        state = init_state(self.agent, self.spec, capacity, seed, demonstrations)
+        return place(state, mesh, self.config.learner.batch_size)
 
     def learner(self, state: LearnerState, counts: Counts) -> Learner:
         """A learner that goes on from `state` and `counts`."""
@@ -72,6 +83,8 @@ class Experiment:
             block=block_size(self.config),
             counts=counts,
             batch_sharding=None if mesh is None else along_batch(mesh),
+            feed=self.feed,
+            share=self.config.data.share,
         )
 
     def evaluation_seeds(self, episodes: int) -> list[int]:
@@ -135,7 +148,8 @@ def check_fields(config: Config) -> None:
             f"replay.capacity is {config.replay.capacity}, but one chunk can bring {block_size(config)} transitions "
             "(actor.envs * (actor.chunk_steps + agent.n_step - 1)). Raise replay.capacity or lower those."
         )
-    if config.learner.warmup_env_steps >= config.env_steps:
+    _check_data_share(config)
+    if not config.data.is_offline and config.learner.warmup_env_steps >= config.env_steps:
         raise ConfigError(
             f"learner.warmup_env_steps is {config.learner.warmup_env_steps} and env_steps is {config.env_steps}: "
             "nothing would be learned. Lower the first or raise the second."
@@ -151,6 +165,43 @@ def make_value_head(agent: AgentConfig, spec: EnvSpec) -> ValueHead:
     if isinstance(agent, QTOptConfig):
         return make_head(agent.critic, agent.value_range or value_range(spec, agent.discount))
     return make_head(agent.critic)
+
+
+def _check_data_share(config: Config) -> None:
+    data, batch = config.data, config.learner.batch_size
+    if data.path is None and data.share == 1:
+        raise ConfigError(
+            "data.share is 1: all that is learned from is a data set, and data.path names none. Record one with "
+            "`robo-rl data record` and give its folder (--data.path DIR)."
+        )
+    if data.path is not None and 0 < data.share < 1 and not 0 < round(data.share * batch) < batch:
+        raise ConfigError(
+            f"data.share is {data.share}, which of a batch of {batch} is {round(data.share * batch)} transitions: the "
+            "other side would be left out. Use 0 or 1 if that is meant, else another share or learner.batch_size."
+        )
+
+
+def open_feed(config: Config, spec: EnvSpec, progress: ReadProgress = lambda read, episodes: None) -> "Feed | None":
+    """The data set of `config.data`, read whole and checked; None where nothing is learned from data.
+
+    `progress(read, episodes)` is called after each episode.
+
+    Raises:
+        DataError: it is missing, damaged, empty, not of this environment or not finite.
+    """
+    if config.data.path is None or config.data.share == 0:
+        return None
+    # Imported here: whoever trains without data does without tensorflow-datasets and grain.
+    from robo_rl.data.feed import Feed
+
+    agent = config.agent
+    seed = seeds.child(config.seed, "data")
+    return Feed(config.data, spec, n_step=agent.n_step, discount=agent.discount, seed=seed, progress=progress)
+
+
+def with_data(experiment: Experiment, progress: ReadProgress = lambda read, episodes: None) -> Experiment:
+    """The experiment with its data set opened, which only a learner needs; raises what `open_feed` raises."""
+    return dataclasses.replace(experiment, feed=open_feed(experiment.config, experiment.spec, progress))
 
 
 def build(config: Config) -> Experiment:

@@ -24,7 +24,7 @@ FLOORS: list[list[set[str]]] = [
     [{"experiment"}],
     [{"export"}],
     [{"runtimes"}, {"evaluation"}],
-    [{"compare"}, {"fleet"}],
+    [{"compare"}, {"fleet"}, {"recording"}],
     [{"doctor", "status", "cli", "__main__"}],
 ]
 MOST_FILE_LINES = 400

@@ -25,6 +25,14 @@ def scripted_actions(observation: Mapping[str, np.ndarray], noise: float, rng: n
     """
     if not noise >= 0.0:
         raise ValueError(f"noise is a standard deviation and must be 0 or more, got {noise}")
+    actions = scripted_intent(observation)
+    if noise > 0.0:
+        actions += noise * rng.standard_normal(actions.shape)
+    return np.clip(actions, -1.0, 1.0).astype(np.float32)
+
+
+def scripted_intent(observation: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The actions `[N, 5]`, float64, that `scripted_actions` adds noise to and clips to [-1, 1]."""
     offset = np.asarray(observation["object_position"], np.float64)
     turn = _turn_to_object(observation)
     across = np.hypot(offset[:, 0], offset[:, 1])
@@ -45,9 +53,7 @@ def scripted_actions(observation: Mapping[str, np.ndarray], noise: float, rng: n
     actions[gripped, :2] = 0.0
     actions[gripped, 2] = np.where(below_carry, 0.7, 0.0)[gripped]
     actions[gripped, 3] = 0.0
-    if noise > 0.0:
-        actions += noise * rng.standard_normal(actions.shape)
-    return np.clip(actions, -1.0, 1.0).astype(np.float32)
+    return actions
 
 
 def _turn_to_object(observation: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -43,4 +43,8 @@ def place(state: LearnerState, mesh: Mesh | None, batch_size: int) -> LearnerSta
     whole = NamedSharding(mesh, PartitionSpec())
     placed = jax.device_put(state, whole)
     storage = jax.device_put(state.replay.storage, along_batch(mesh))
-    return placed._replace(replay=placed.replay._replace(storage=storage))
+    placed = placed._replace(replay=placed.replay._replace(storage=storage))
+    if state.demonstrations is None or placed.demonstrations is None:
+        return placed
+    recorded = jax.device_put(state.demonstrations.storage, along_batch(mesh))
+    return placed._replace(demonstrations=placed.demonstrations._replace(storage=recorded))

@@ -13,6 +13,7 @@ from robo_rl.errors import DivergedError
 from robo_rl.replay import ring
 from robo_rl.replay.n_step import pad
 from robo_rl.replay.rate_limiter import RateLimiter
+from robo_rl.roles.demonstrations import Feed, draw
 from robo_rl.roles.exchange import Chunk, Episode
 from robo_rl.specs import Array, EnvSpec, Experience
 
@@ -22,18 +23,22 @@ class LearnerState(NamedTuple):
 
     published: the policy after the last updates, which actors are given. Statistics in `agent` move on with every
                chunk, also between updates; a resumed run must act with those that its actors had.
+    demonstrations: a second buffer for recorded experience; None, a tree without leaves, where there is none
     """
 
     agent: AgentState
     replay: ring.RingState
     key: Array
     published: Policy
+    demonstrations: ring.RingState | None = None
 
 
 class Counts(NamedTuple):
     """Everything counted, saved with the run.
 
+    env_steps:     environment steps; where nothing acts (offline) the run's clock ticks once per update instead
     last_sequence: actor -> (incarnation, sequence) of its last chunk
+    data:          where the stream of recorded episodes stands, as `Feed.state` says
     """
 
     env_steps: int = 0
@@ -41,6 +46,7 @@ class Counts(NamedTuple):
     episodes: int = 0
     seconds: float = 0.0
     last_sequence: dict[int, tuple[int, int]] = {}  # noqa: RUF012 - never changed in place
+    data: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
 
     def to_json(self) -> dict[str, Any]:
         """A dict that JSON can hold."""
@@ -53,13 +59,14 @@ class Counts(NamedTuple):
         return cls(**{**data, "last_sequence": last})
 
 
-def init_state(agent: Agent, spec: EnvSpec, capacity: int, seed: int) -> LearnerState:
-    """A fresh agent beside an empty replay."""
+def init_state(agent: Agent, spec: EnvSpec, capacity: int, seed: int, demonstrations: int = 0) -> LearnerState:
+    """A fresh agent beside an empty replay, and an empty buffer for so many demonstrations unless that is 0."""
     key_agent, key_updates = jax.random.split(jax.random.key(seed))
     state = jax.jit(agent.init)(key_agent)
     # A copy, because a donated buffer must not appear twice in the donated state.
     published = jax.tree.map(jnp.copy, agent.policy(state))
-    return LearnerState(state, ring.init(spec, capacity), key_updates, published)
+    recorded = ring.init(spec, demonstrations) if demonstrations else None
+    return LearnerState(state, ring.init(spec, capacity), key_updates, published, recorded)
 
 
 def take_in(agent: Agent, state: LearnerState, experience: Experience, count: Array) -> LearnerState:
@@ -71,19 +78,36 @@ def take_in(agent: Agent, state: LearnerState, experience: Experience, count: Ar
     )
 
 
+def take_in_demonstrations(
+    agent: Agent, state: LearnerState, experience: Experience, count: Array, is_new: Array
+) -> LearnerState:
+    """As `take_in`, into the demonstrations; the statistics count only what `is_new []`, each transition once."""
+    assert state.demonstrations is not None, "the learner was made without room for demonstrations"
+    mask = (jnp.arange(experience.running_return.shape[0]) < count) & is_new
+    return state._replace(
+        agent=agent.observe(state.agent, experience, mask),
+        demonstrations=ring.add(state.demonstrations, experience.transition, count),
+    )
+
+
 def updates(
-    agent: Agent, batch_size: int, number: int, state: LearnerState, batch_sharding: Sharding | None = None
+    agent: Agent,
+    batch_size: int,
+    number: int,
+    state: LearnerState,
+    batch_sharding: Sharding | None = None,
+    demonstrations: int = 0,
 ) -> tuple[LearnerState, Metrics]:
     """`number` updates, each on a fresh batch, as one scan: one dispatch, nothing crosses between host and device.
 
     Metrics are means over the updates, apart from minima and maxima (`*_min`, `*_max`). `batch_sharding` cuts each
-    batch along the learner's devices.
+    batch along the learner's devices; `demonstrations` of each batch are recorded experience.
     """
 
     def one(carry: tuple[AgentState, Array], _: None) -> tuple[tuple[AgentState, Array], Metrics]:
         agent_state, key = carry
         key, key_batch, key_update = jax.random.split(key, 3)
-        batch = ring.sample(state.replay, key_batch, batch_size)
+        batch = draw(state.replay, state.demonstrations, key_batch, batch_size, demonstrations)
         if batch_sharding is not None:
             batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
         agent_state, metrics = agent.update(agent_state, batch, key_update)
@@ -110,10 +134,17 @@ class Learner:
         block: int,
         counts: Counts,
         batch_sharding: Sharding | None = None,
+        feed: Feed | None = None,
+        share: float = 0.0,
     ) -> None:
-        """A learner that takes chunks of at most `block` transitions; the state stays on the devices where it is."""
+        """A learner that takes chunks of at most `block` transitions; the state stays on the devices where it is.
+
+        `feed` brings recorded experience, a `share` of each batch; where that is all of it, nothing acts.
+        """
         self.state, self.counts = state, counts
         self._agent, self._limiter, self._block = agent, limiter, block
+        self._feed, self._is_offline = feed, feed is not None and share == 1
+        demonstrations = 0 if feed is None else round(share * batch_size)
         number = limiter.updates_per_dispatch
         # On a mesh the results are told to stay where they were, lest XLA moves them and the next call compiles anew.
         here = None if batch_sharding is None else jax.tree.map(lambda leaf: leaf.sharding, state)
@@ -121,13 +152,20 @@ class Learner:
         stay_updated: dict[str, Any] = {} if here is None else {"out_shardings": (here, None)}
         self._take_in = jax.jit(lambda s, e, count: take_in(agent, s, e, count), donate_argnums=0, **stay)
         self._updates = jax.jit(
-            lambda s: updates(agent, batch_size, number, s, batch_sharding), donate_argnums=0, **stay_updated
+            lambda s: updates(agent, batch_size, number, s, batch_sharding, demonstrations),
+            donate_argnums=0,
+            **stay_updated,
+        )
+        self._take_in_demonstrations = jax.jit(
+            lambda s, e, count, is_new: take_in_demonstrations(agent, s, e, count, is_new), donate_argnums=0, **stay
         )
         self._metrics: Metrics = {}
         self._episodes: list[Episode] = []
         self._published: tuple[int, Policy | None] = (0, None)
         self._clock = time.monotonic() - counts.seconds
         self._lag = 0
+        if feed is not None:
+            self._begin_feed(feed)
 
     def may_act(self) -> bool:
         """Whether the limiter lets the actors go on."""
@@ -158,7 +196,12 @@ class Learner:
     def update(self) -> None:
         """One group of updates, in one dispatch."""
         self.state, self._metrics = self._updates(self.state)
-        self.counts = self.counts._replace(updates=self.counts.updates + self._limiter.updates_per_dispatch)
+        number = self._limiter.updates_per_dispatch
+        self.counts = self.counts._replace(
+            updates=self.counts.updates + number, env_steps=self.counts.env_steps + number * self._is_offline
+        )
+        if self._feed is not None and not self._feed.is_exhausted:
+            self._insert_demonstrations(self._feed)
 
     def newer_policy(self, version: int) -> tuple[int, Policy | None]:
         """Newest version, and its weights as host arrays, or None where `version` is the newest or none was made.
@@ -218,6 +261,25 @@ class Learner:
             DivergedError: names the first leaf of the agent's state that holds one.
         """
         require_finite_leaves("agent", jax.device_get(self.state.agent), self.counts)
+
+    def _begin_feed(self, feed: Feed) -> None:
+        """Fill the demonstrations with what they can hold, or go on where a resumed run's stream stood."""
+        if self.counts.data:
+            feed.restore(self.counts.data)
+            return
+        assert self.state.demonstrations is not None, "the learner was made without room for demonstrations"
+        capacity = self.state.demonstrations.storage.reward.shape[0]
+        taken = 0
+        while taken < capacity and not feed.is_exhausted:
+            taken += self._insert_demonstrations(feed)
+
+    def _insert_demonstrations(self, feed: Feed) -> int:
+        block = feed.next()
+        self.state = self._take_in_demonstrations(
+            self.state, block.experience, np.int32(block.count), np.bool_(block.is_new)
+        )
+        self.counts = self.counts._replace(data=feed.state())
+        return block.count
 
     def _fetched_metrics(self) -> dict[str, float]:
         return {name: float(value) for name, value in jax.device_get(self._metrics).items()}

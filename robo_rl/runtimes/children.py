@@ -13,18 +13,21 @@ from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.checkpoints.writer import CheckpointWriter
 from robo_rl.config import Config
 from robo_rl.errors import CheckpointError, RunFailedError
-from robo_rl.experiment import Experiment, build
+from robo_rl.experiment import Experiment, build, with_data
 from robo_rl.metrics.sinks import MetricsWriter
 from robo_rl.roles.evaluator import Film, evaluation, follow, greedy, policy_template, run_episodes
 from robo_rl.roles.exchange import Reply
 from robo_rl.roles.journal import Journal, restored
 from robo_rl.roles.learner import Counts, Learner
+from robo_rl.roles.offline import learn_offline
 from robo_rl.runtimes.channel import ActorServer, act
 
 EXPERIENCE_DEADLINE_SECONDS = 300.0
 """Longest the learner waits for a chunk while the limiter lets the actors go on."""
 
 HEARTBEAT_SECONDS = 1.0
+
+READING_NOTE_SECONDS = 30.0
 
 
 def learner_main(
@@ -37,10 +40,9 @@ def learner_main(
         RunFailedError: no experience within the deadline.
     """
     stop = StopFlag(report)
-    experiment = build(config)
+    experiment = with_data(build(config), ReadingNote(report))
     run = RunFolder(folder)
     learner = resumed_learner(experiment, run, resume_step)
-    server = ActorServer(door)
     keep = config.checkpoint
     with (
         MetricsWriter(run.path) as metrics,
@@ -51,24 +53,53 @@ def learner_main(
             learner, metrics, checkpoints, experiment.meta(), config, lambda kind, what: report.send((kind, what))
         )
         heartbeat = Heartbeat(report, learner)
-        while learner.counts.env_steps < config.env_steps and not (stop() and journal.can_finish()):
-            chunks = server.receive(timeout=0 if learner.may_update() else 0.05)
-            for chunk in chunks:
-                learner.insert(chunk)
-            if learner.may_update():
-                learner.update()
-            if learner.may_act():
-                server.reply(lambda version: Reply(*learner.newer_policy(version), stop=False))
-            if learner.counts.env_steps < config.env_steps:
-                journal.tick(dict)
-            heartbeat.beat(bool(chunks))
-        # The actors are let go first: what they would still send is beyond the budget.
-        server.stop()
-        while learner.may_update() and not stop():
-            learner.update()
-            heartbeat.beat(True)
+        if config.data.is_offline:
+            learn_offline(learner, journal, config, stop, on_dispatch=lambda: heartbeat.beat(True))
+        else:
+            learn_from_actors(learner, ActorServer(door), journal, config, stop, heartbeat)
         journal.finish({})
     report.send(("finished", learner.counts.env_steps))
+
+
+def learn_from_actors(
+    learner: Learner,
+    server: ActorServer,
+    journal: Journal,
+    config: Config,
+    stop: "StopFlag",
+    heartbeat: "Heartbeat",
+) -> None:
+    """Take in what the actors send and make the updates it allows, until the budget is used or a stop is asked for."""
+    while learner.counts.env_steps < config.env_steps and not (stop() and journal.can_finish()):
+        chunks = server.receive(timeout=0 if learner.may_update() else 0.05)
+        for chunk in chunks:
+            learner.insert(chunk)
+        if learner.may_update():
+            learner.update()
+        if learner.may_act():
+            server.reply(lambda version: Reply(*learner.newer_policy(version), stop=False))
+        if learner.counts.env_steps < config.env_steps:
+            journal.tick(dict)
+        heartbeat.beat(bool(chunks))
+    # The actors are let go first: what they would still send is beyond the budget.
+    server.stop()
+    while learner.may_update() and not stop():
+        learner.update()
+        heartbeat.beat(True)
+
+
+class ReadingNote:
+    """Tells the parent now and then that a large data set is still being read, lest it take silence for death."""
+
+    def __init__(self, report: Connection) -> None:
+        """Nothing is said in the first seconds."""
+        self._report, self._last = report, time.monotonic()
+
+    def __call__(self, read: int, episodes: int) -> None:
+        """After each episode: how many were read, and how many there are."""
+        if time.monotonic() - self._last > READING_NOTE_SECONDS:
+            self._last = time.monotonic()
+            self._report.send(("note", f"the learner reads the data set: {read} of {episodes} episodes"))
 
 
 def resumed_learner(experiment: Experiment, run: RunFolder, resume_step: int | None) -> Learner:

@@ -1,17 +1,19 @@
 """The inline runtime: one process, one thread, bit-for-bit repeatable on CPU; the reference for every test."""
 
+import functools
 from collections.abc import Callable
 
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.checkpoints.writer import CheckpointWriter
 from robo_rl.config import Config
-from robo_rl.experiment import Experiment, build
+from robo_rl.experiment import Experiment, build, with_data
 from robo_rl.metrics.sinks import MetricsWriter
 from robo_rl.roles.actor import Actor
 from robo_rl.roles.evaluator import evaluation, greedy, run_episodes
 from robo_rl.roles.exchange import Reply
 from robo_rl.roles.journal import Journal, Report, restored
 from robo_rl.roles.learner import Counts, Learner
+from robo_rl.roles.offline import learn_offline
 
 
 def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], bool] = lambda: False) -> None:
@@ -20,7 +22,7 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
     Raises:
         UserError: bad config, a folder of another experiment, a failed write, or a run that diverged.
     """
-    experiment = build(config)
+    experiment = with_data(build(config))
     keep = config.checkpoint
     with run.lock():
         learner, actor = start(experiment, run, run.begin(config, experiment.spec))
@@ -31,15 +33,31 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
         ):
             metrics.truncate_after(learner.counts.env_steps)
             journal = Journal(learner, metrics, checkpoints, experiment.meta(), config, report)
-            while learner.counts.env_steps < config.env_steps and not (stop() and journal.can_finish()):
-                actor.receive(Reply(*learner.newer_policy(actor.version), stop=False))
-                learner.insert(actor.collect(config.actor.chunk_steps))
-                while learner.may_update():
-                    learner.update()
-                if learner.counts.env_steps < config.env_steps and journal.tick(actor.state) is not None:
-                    evaluate(config.evaluation.episodes)
+            if config.data.is_offline:
+                judge = functools.partial(evaluate, config.evaluation.episodes)
+                learn_offline(learner, journal, config, stop, on_checkpoint=judge, actor_state=actor.state)
+            else:
+                learn_online(learner, actor, journal, config, stop, evaluate)
             journal.finish(actor.state())
         evaluate(config.evaluation.final_episodes)
+
+
+def learn_online(
+    learner: Learner,
+    actor: Actor,
+    journal: Journal,
+    config: Config,
+    stop: Callable[[], bool],
+    evaluate: Callable[[int], None],
+) -> None:
+    """Act and learn in turn until the budget of environment steps is used or `stop()` says so."""
+    while learner.counts.env_steps < config.env_steps and not (stop() and journal.can_finish()):
+        actor.receive(Reply(*learner.newer_policy(actor.version), stop=False))
+        learner.insert(actor.collect(config.actor.chunk_steps))
+        while learner.may_update():
+            learner.update()
+        if learner.counts.env_steps < config.env_steps and journal.tick(actor.state) is not None:
+            evaluate(config.evaluation.episodes)
 
 
 def start(experiment: Experiment, run: RunFolder, resume_step: int | None) -> tuple[Learner, Actor]:

@@ -16,7 +16,7 @@ from robo_rl.checkpoints.layout import remove_unfinished
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config
 from robo_rl.errors import RunFailedError
-from robo_rl.experiment import check
+from robo_rl.experiment import check, open_feed
 from robo_rl.files import write_json_atomic
 from robo_rl.render import gl_backend
 from robo_rl.roles.journal import Report
@@ -44,6 +44,7 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
         RunFailedError: the learner died, or a child failed more often than it may; its traceback is in the message.
     """
     spec = check(config)
+    open_feed(config, spec)  # a data set that cannot be used is refused before any process starts
     films = config.evaluation.enabled and config.evaluation.video
     sees = envs.needs_renderer(config.env)
     actor_gl, evaluator_gl = gl_backend(sees), gl_backend(sees or films)
@@ -126,7 +127,7 @@ class Supervisor:
         self._learner = Child("learner", learner_main, learner_args, {"MUJOCO_GL": gl_backend(False)})
         # The learner has its own copy now; ours would keep the door open after its death.
         self._learners_door.close()
-        for actor in range(self._config.actor.processes):
+        for actor in range(0 if self._config.data.is_offline else self._config.actor.processes):
             self._start_actor(actor)
         if self._config.evaluation.enabled:
             self._start_evaluator()

@@ -1,0 +1,122 @@
+"""Recordings by real worker processes, of the grasp task at a few steps per episode."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from robo_rl import cli
+from robo_rl.config import EnvConfig
+from robo_rl.data.reader import EpisodeSource, summarize
+from robo_rl.errors import ConfigError, DataError, ExportError, RunFailedError
+from robo_rl.recording import record as module
+from robo_rl.recording.record import record
+from robo_rl.recording.settings import RecordConfig, make_policy, parse
+
+ENV = EnvConfig(name="grasp/cube", episode_steps=3)
+
+
+def config(out, **changes):
+    return RecordConfig(
+        **{"out": out, "episodes": 5, "env": ENV, "noise": 0.3, "envs": 2, "shard_episodes": 2} | changes
+    )
+
+
+def records(folder):
+    """The serialised episodes, in their order."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    readers = [ArrayRecordReader(str(path)) for path in sorted(folder.glob("*.array_record-*"))]
+    return [record for reader in readers for record in reader.read_all()]
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recorded") / "one"
+    done = record(config(folder))
+    assert (done.added, done.steps, done.episodes) == (5, 15, 5)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_nothing(tmp_path, one_worker):
+    record(config(tmp_path / "two", workers=2))
+    assert records(tmp_path / "two") == records(one_worker)
+
+
+def test_a_recording_that_is_complete_starts_nobody(one_worker, monkeypatch):
+    monkeypatch.setattr(module, "Child", None)
+    assert record(config(one_worker)).added == 0
+
+
+def test_a_stopped_recording_is_whole_and_goes_on_to_the_same_data_set(tmp_path, one_worker):
+    asked = iter([False] * 10_000)
+    heard = []
+    stopped = record(config(tmp_path), lambda count, _: heard.append(count), lambda: bool(heard) or next(asked))
+    assert 0 < stopped.episodes < 5
+    assert summarize(EpisodeSource(tmp_path)).episodes == stopped.episodes == heard[-1]
+    assert record(config(tmp_path)).episodes == 5
+    assert records(tmp_path) == records(one_worker)
+
+
+def test_a_worker_that_dies_ends_the_recording_with_what_there_is(tmp_path, monkeypatch):
+    class Doomed(module.Child):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.process.kill()
+
+    monkeypatch.setattr(module, "Child", Doomed)
+    with pytest.raises(RunFailedError, match="ended without a word"):
+        record(config(tmp_path))
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_episodes_that_are_complete(tmp_path):
+    flags = [
+        "--out", str(tmp_path / "data"), "--episodes", "100000", "--env.name", "grasp/cube", "--env.episode-steps", "3",
+        "--envs", "2", "--shard-episodes", "1000000",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "robo_rl", "data", "record", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=os.getcwd())
+    assert process.stdout is not None
+    assert "episodes" in process.stdout.readline()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == cli.EXIT_INTERRUPTED, errors
+    assert "the same command records the rest" in said
+    source = EpisodeSource(tmp_path / "data")
+    assert summarize(source).episodes == len(source) >= 2
+
+
+def test_what_cannot_be_recorded_is_refused_before_anything_is_written(tmp_path):
+    out = tmp_path / "data"
+    with pytest.raises(ConfigError, match="--policy scripted grasps"):
+        record(config(out, env=EnvConfig(name="suite/cartpole-swingup")))
+    with pytest.raises(ConfigError, match="no environment"):
+        record(config(out, env=EnvConfig(name="grasp/dog")))
+    with pytest.raises(ExportError, match="policy"):
+        record(config(out, policy=str(tmp_path / "policy.zip")))
+    assert not out.exists()
+    out.mkdir()
+    (out / "other.txt").touch()
+    with pytest.raises(DataError, match="not empty"):
+        record(config(out))
+
+
+def test_a_trained_policy_acts_in_its_own_environment(tmp_path):
+    settings = parse(["--policy", "docs/policies/grasp_cube.zip", "--episodes", "1", "--out", str(tmp_path)])
+    assert settings.env.name == "grasp/cube"
+    elsewhere = config(tmp_path, policy="docs/policies/grasp_cube.zip")
+    intend, name = make_policy(elsewhere, module.check(elsewhere))
+    assert name == "grasp_cube.zip"
+    assert intend is not None
+
+
+def test_a_flag_that_is_missing_is_said(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        parse(["--episodes", "3"])
+    assert "--out" in capsys.readouterr().err
