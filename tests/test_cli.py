@@ -242,7 +242,7 @@ def test_fleets_and_promotions_that_cannot_be(trained, tmp_path, capsys):
 
 
 COMPARISON = {"question": "?", "base": "dmc", "losses": ["mse"], "tasks": ["suite/cartpole-balance"],
-              "seeds": [5, 6], "tuning_seeds": [0], "env_steps": 300}  # fmt: skip
+              "seeds": [5, 6], "tuning_seeds": [0], "env_steps": 9000}  # fmt: skip
 
 
 @pytest.mark.parametrize(
