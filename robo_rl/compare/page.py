@@ -26,6 +26,7 @@ th.number, td.number { text-align: right; white-space: nowrap; font-variant-nume
 tr.theirs td { color: #666 }
 @media (max-width: 40rem) {
   th, th.number, td.number { white-space: normal } th, td { padding-right: .5rem } table { font-size: .82rem }
+  td:first-child { min-width: 6.2rem }
 }
 pre, code { font-family: ui-monospace, monospace; font-size: .85rem; background: #f4f4f4 }
 pre { padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere }

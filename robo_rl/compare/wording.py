@@ -38,12 +38,16 @@ def estimate(entry: Mapping[str, Any], digits: int = 2) -> str:
     return f"{value} {interval(low, high)}"
 
 
-def signed(entry: Mapping[str, Any], digits: int = 2) -> str:
-    """`+0.07 [+0.03, +0.11]`, with a true minus sign."""
-    value, low, high = (
-        f"{entry[name]:+.{digits}f}".replace("-", "\N{MINUS SIGN}") for name in ("value", "low", "high")
-    )
-    return f"{value} {interval(low, high)}"
+def signed(entry: Mapping[str, Any]) -> str:
+    """`+0.07 [+0.03, +0.11]`, with a true minus sign; a third digit where an interval off 0 would seem to touch it."""
+    off_zero = entry["low"] * entry["high"] > 0
+    digits = 3 if off_zero and min(abs(entry["low"]), abs(entry["high"])) < 0.005 else 2
+
+    def told(number: float) -> str:
+        rounded = round(number, digits) or 0.0  # no -0.00
+        return f"{rounded:{'+' if rounded else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+    return f"{told(entry['value'])} {interval(told(entry['low']), told(entry['high']))}"
 
 
 def interval(low: str, high: str) -> str:

@@ -92,3 +92,5 @@ def test_cautions_name_chance_few_seeds_and_what_is_missing():
 def test_signs_are_true_minus_signs_and_brackets_do_not_break():
     text = signed({"value": -0.05, "low": -0.1, "high": 0.01})
     assert text == "\N{MINUS SIGN}0.05 [\N{MINUS SIGN}0.10,\N{NO-BREAK SPACE}+0.01]"
+    assert signed({"value": -0.001, "low": -0.01, "high": 0.0}).startswith("0.00 [")
+    assert signed({"value": 0.02, "low": 0.003, "high": 0.04}) == "+0.020 [+0.003,\N{NO-BREAK SPACE}+0.040]"
