@@ -58,6 +58,7 @@ def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> di
             "repetitions_of_pairs_profiles_curves_and_tasks": counts.others,
         },
         "groups": entries,
+        # Every planned task, also those without a finished cell: what is missing must be seen to be missing.
         "per_task": [_task_entry(results, task, counts) for task in plan["tasks"]],
     }
     summary["answer"] = answer(summary)
@@ -116,6 +117,7 @@ def _compare_with_reference(
 
 def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, Any]:
     """One task in its own unit: the mean of each group that finished it, and what was published at our steps."""
+    # The curves come on the common scale; a reader of one task wants the unit in which others publish it.
     has_success = any(score.success is not None for score in results.scores if score.task == task)
     rows, steps = [], set()
     for group in results.groups:

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from robo_rl.compare.report import write_report
+from robo_rl.compare.report import check_libraries, write_report
 from robo_rl.errors import UserError
 from tests.compare import made_up
 
@@ -133,6 +133,10 @@ def test_unequal_conditions_are_told(tmp_path):
     text = Seen((tmp_path / "report.html").read_text()).text
     assert "NOT the configuration: 2 different ones" in text
     assert "NOT the initial weights: they differ between losses for 1 of 6" in text
+
+
+def test_the_libraries_are_here():
+    check_libraries()
 
 
 def test_no_finished_cell_writes_nothing(tmp_path):
