@@ -113,6 +113,22 @@ def test_success_rates_have_wilsons_interval_and_no_published_rows(tmp_path):
     assert "SimbaV2" not in seen.text
 
 
+def test_a_task_without_a_scale_is_reported_by_itself(tmp_path):
+    made_up.write(tmp_path, **{**SMALL, "tasks": ("suite/cheetah-run", "mine/own")})
+    write_report(tmp_path, repetitions=20)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["tasks"] == ["suite/cheetah-run"]
+    assert len(summary["per_task"][1]["groups"]) == 2
+    seen = Seen((tmp_path / "report.html").read_text())
+    assert "their largest return is not known: mine/own." in seen.text
+
+
+def test_tasks_without_a_scale_alone_leave_no_aggregate(tmp_path):
+    made_up.write(tmp_path, **{**SMALL, "tasks": ("mine/own",)})
+    write_report(tmp_path, repetitions=20)
+    assert "No task with a known scale" in json.loads((tmp_path / "summary.json").read_text())["answer"]
+
+
 def test_nothing_in_the_folder_can_write_markup(tmp_path):
     made_up.write(tmp_path, **{**SMALL, "losses": ("mse", "<i>x</i>")}, question="<script>alert(1)</script>")
     write_report(tmp_path, repetitions=20)

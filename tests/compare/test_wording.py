@@ -18,7 +18,7 @@ def entry(loss, verdict=None, gain=(0.1, 0.05, 0.15), seeds=5, axes=None, refere
 def summary(*groups, finished=4, failed=0, running=0, left_out=()):
     return {
         "groups": list(groups), "env_steps": 100_000, "tasks": ["suite/cheetah-run", "suite/walker-walk"],
-        "tasks_left_out": list(left_out), "losses": ["mse"],
+        "tasks_left_out": list(left_out), "tasks_without_scale": [], "losses": ["mse"],
         "cells": {"finished": finished, "failed": failed, "running": running, "not begun": 0},
     }  # fmt: skip
 
