@@ -79,6 +79,25 @@ def render(plot: Plot) -> tuple[bytes, bytes]:
     Raises:
         UserError: matplotlib is not installed.
     """
+    matplotlib, figure_type = import_matplotlib()
+    with matplotlib.rc_context(_STYLE):
+        figure = figure_type(figsize=(_WIDTH, plot.height), layout="constrained")
+        plot.draw(figure.subplots())
+        svg, png = io.BytesIO(), io.BytesIO()
+        # Without the date, equal numbers give equal files.
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(png, format="png", dpi=_DPI)
+    return svg.getvalue(), png.getvalue()
+
+
+def import_matplotlib() -> tuple[Any, Any]:
+    """The module matplotlib and its Figure, imported when first needed: only reports draw.
+
+    Figures are made without pyplot, which keeps them all in memory and looks for a screen.
+
+    Raises:
+        UserError: matplotlib is not installed.
+    """
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -86,14 +105,7 @@ def render(plot: Plot) -> tuple[bytes, bytes]:
         raise UserError(
             f"The plots of a comparison need matplotlib ({error}). Install the extra: pip install 'robo-rl[compare]'."
         ) from error
-    with matplotlib.rc_context(_STYLE):
-        figure: Figure = Figure(figsize=(_WIDTH, plot.height), layout="constrained")
-        plot.draw(figure.subplots())
-        svg, png = io.BytesIO(), io.BytesIO()
-        # Without the date, equal numbers give equal files.
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-        figure.savefig(png, format="png", dpi=_DPI)
-    return svg.getvalue(), png.getvalue()
+    return matplotlib, Figure
 
 
 def rows(

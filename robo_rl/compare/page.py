@@ -25,7 +25,8 @@ th { border-bottom: 2px solid #999; white-space: nowrap }
 th.number, td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 tr.theirs td { color: #666 }
 @media (max-width: 40rem) {
-  th, th.number, td.number { white-space: normal } th, td { padding-right: .5rem } table { font-size: .82rem }
+  th, th.number, td.number { white-space: normal } th, td { padding-right: .4rem } table { font-size: .77rem }
+  td:first-child { min-width: 5.4rem }
 }
 pre, code { font-family: ui-monospace, monospace; font-size: .85rem; background: #f4f4f4 }
 pre { padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere }

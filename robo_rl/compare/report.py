@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from robo_rl.compare import sections
-from robo_rl.compare.drawing import Plot, render
+from robo_rl.compare.drawing import Plot, import_matplotlib, render
 from robo_rl.compare.page import bullets, figure, heading, page, paragraph
 from robo_rl.compare.plots import plots
 from robo_rl.compare.results import Results, read_results
-from robo_rl.compare.statistics import REPETITIONS
+from robo_rl.compare.statistics import REPETITIONS, rliable_library
 from robo_rl.compare.summary import summarise
 from robo_rl.compare.wording import caution
 from robo_rl.errors import UserError
@@ -18,6 +18,16 @@ from robo_rl.files import write_json_atomic
 
 Drawn = Sequence[tuple[Plot, bytes]]
 """Plots with their SVG."""
+
+
+def check_libraries() -> None:
+    """Import what a report needs, so that a comparison can be refused before it has trained for days.
+
+    Raises:
+        UserError: rliable (with pandas below 3) or matplotlib is not installed.
+    """
+    rliable_library()
+    import_matplotlib()
 
 
 def write_report(folder: Path, repetitions: int = REPETITIONS) -> None:

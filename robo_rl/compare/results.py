@@ -1,13 +1,13 @@
 """What a comparison folder holds so far: the plan, the state of each cell, and the score matrices of each group."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from robo_rl.compare.scores import Group, Score, group_of, normalised, read_scores
+from robo_rl.compare.scores import Group, Score, group_of, largest, normalised, quantity, read_scores
 from robo_rl.errors import UserError
 from robo_rl.files import read_json
 
@@ -49,16 +49,21 @@ class Results(NamedTuple):
         """The groups that finished any task, and the tasks that all of those finished: what aggregates are over.
 
         Averages over different tasks say nothing about the losses, so a task that one of the groups has not finished
-        counts for none.
+        counts for none; nor does a task without a common scale.
         """
         groups = [group for group in self.groups if self.finished(group)]
-        tasks = [task for task in self.plan["tasks"] if all(task in self.finished(group) for group in groups)]
-        return groups, tasks
+        scaled = [task for task in self.plan["tasks"] if task not in self.without_scale()]
+        return groups, [task for task in scaled if all(task in self.finished(group) for group in groups)]
+
+    def without_scale(self) -> list[str]:
+        """The tasks whose scores cannot be averaged with those of others: their largest value is not known."""
+        found = {score.task for score in self.scores if largest(score) is None}
+        return [task for task in self.plan["tasks"] if task in found]
 
     def common_seeds(self, group: Group, tasks: Sequence[str]) -> list[int]:
         """The seeds for which `group` finished every one of `tasks`, ascending."""
         done = [cell for cell in self.cells if cell.group == group and cell.status == "finished"]
-        seeds = [set(cell.record["seeds"]) for cell in done if cell.task in tasks]
+        seeds = [set(cell.record.get("seeds", self.plan["seeds"])) for cell in done if cell.task in tasks]
         return sorted(set.intersection(*seeds)) if seeds else []
 
 
@@ -106,30 +111,40 @@ def read_results(folder: Path) -> Results:
 
 def final_scores(results: Results, group: Group, tasks: Sequence[str]) -> np.ndarray:
     """Normalised scores `[seed, task]` of the last evaluation of each run of finished cells."""
-    last = {(s.task, s.seed): normalised(s) for s in _of(results, group)}
+    last = {(s.task, s.seed): normalised(s) for s in _of(results, group, tasks)}
     return np.array([[last[task, seed] for task in tasks] for seed in results.common_seeds(group, tasks)])
 
 
 def raw_final_scores(results: Results, group: Group, task: str) -> list[float]:
     """The returns (success rates where the task knows them) of each seed's last evaluation of a finished cell."""
-    last = {s.seed: s.value if s.success is None else s.success for s in _of(results, group) if s.task == task}
+    last = {s.seed: quantity(s) for s in _of(results, group, [task])}
     return [last[seed] for seed in results.common_seeds(group, [task])]
 
 
-def curves(results: Results, group: Group, tasks: Sequence[str], seeds: Sequence[int]) -> tuple[list[int], np.ndarray]:
-    """Environment steps `[step]` at which every run has a score, and normalised scores `[seed, task, step]`."""
+def curves(
+    results: Results,
+    group: Group,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    of: Callable[[Score], float] = normalised,
+) -> tuple[list[int], np.ndarray]:
+    """Environment steps `[step]` at which every run has a score, and scores `[seed, task, step]`.
+
+    of: what is taken of each score
+    """
     by_run: dict[tuple[str, int], dict[int, float]] = {}
-    for score in _of(results, group):
-        by_run.setdefault((score.task, score.seed), {})[score.env_steps] = normalised(score)
+    for score in _of(results, group, tasks):
+        by_run.setdefault((score.task, score.seed), {})[score.env_steps] = of(score)
     runs = [[by_run.get((task, seed), {}) for task in tasks] for seed in seeds]
     steps = sorted(set.intersection(*(set(run) for of_seed in runs for run in of_seed))) if seeds and tasks else []
     values = np.array([[[run[step] for step in steps] for run in of_seed] for of_seed in runs])
     return steps, values
 
 
-def _of(results: Results, group: Group) -> list[Score]:
-    """The scores of a group, earliest first, so that the last of a run overwrites the others in a dict."""
-    return sorted((s for s in results.scores if s.group == group), key=lambda score: score.env_steps)
+def _of(results: Results, group: Group, tasks: Sequence[str]) -> list[Score]:
+    """The scores of a group on `tasks`, earliest first, so that the last of a run overwrites the others in a dict."""
+    found = (score for score in results.scores if score.group == group and score.task in tasks)
+    return sorted(found, key=lambda score: score.env_steps)
 
 
 def _cell_records(folder: Path, fields: list[str]) -> dict[tuple[Group, str], dict[str, Any]]:
@@ -153,7 +168,7 @@ def _check_complete(results: Results) -> None:
         run = (score.group, score.task, score.seed)
         last[run] = max(score.env_steps, last.get(run, 0))
     for cell in results.cells:
-        for seed in cell.record.get("seeds", []) if cell.status == "finished" else []:
+        for seed in cell.record.get("seeds", results.plan["seeds"]) if cell.status == "finished" else []:
             reached = last.get((cell.group, cell.task, seed), 0)
             if reached < results.plan["env_steps"]:
                 raise UserError(

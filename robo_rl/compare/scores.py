@@ -107,20 +107,28 @@ def read_scores(path: Path, axes: Sequence[str], losses: Collection[str], tasks:
     return scores
 
 
+def quantity(score: Score) -> float:
+    """What a task is judged by, in its own unit: the success rate where it knows one, else the return."""
+    return score.value if score.success is None else score.success
+
+
+def largest(score: Score) -> float | None:
+    """The largest value that `quantity` can have: 1 for success, 1000 for suite returns; None if that is not known."""
+    if score.success is not None:
+        return 1.0
+    return SUITE_RETURN if score.task.startswith("suite/") else None
+
+
 def normalised(score: Score) -> float:
-    """The score on a common scale: success as it is, suite returns divided by 1000 (so 0..1).
+    """The score on a common scale, 0..1.
 
     Raises:
-        UserError: a task that knows no success and is not of the suite: there is no scale to put it on.
+        ValueError: the task has no known largest value, so its scores cannot be averaged with those of others.
     """
-    if score.success is not None:
-        return score.success
-    if score.task.startswith("suite/"):
-        return score.value / SUITE_RETURN
-    raise UserError(
-        f"Task {score.task!r} has neither a success rate nor a known largest return, so its scores cannot be averaged "
-        "with those of others. Compare on suite/... tasks or on tasks that know success."
-    )
+    bound = largest(score)
+    if bound is None:
+        raise ValueError(f"task {score.task!r} has neither a success rate nor a known largest return")
+    return quantity(score) / bound
 
 
 def _score(row: Mapping[str, Any], axes: Sequence[str], losses: Collection[str], tasks: Collection[str]) -> Score:

@@ -56,16 +56,22 @@ def aggregates(summary: Mapping[str, Any]) -> str:
 
 
 def overview(summary: Mapping[str, Any]) -> str:
-    """One row per task, one column per group: the means."""
-    groups = list(
-        {group_name(row["loss"], row["axes"]): None for entry in summary["per_task"] for row in entry["groups"]}
-    )
-    rows = []
-    for entry in summary["per_task"]:
-        means = {group_name(row["loss"], row["axes"]): _mean(entry, row["value"]) for row in entry["groups"]}
-        rows.append([task_name(entry["task"]), *(means.get(group, NONE) for group in groups)])
+    """The means of every group on every task; whichever are more are the rows, so that the table stays narrow."""
+    means = {
+        (task_name(entry["task"]), group_name(row["loss"], row["axes"])): _mean(entry, row["value"])
+        for entry in summary["per_task"]
+        for row in entry["groups"]
+    }
+    tasks = [task_name(entry["task"]) for entry in summary["per_task"]]
+    groups = list(dict.fromkeys(group for _, group in means))
+    if len(groups) > len(tasks):
+        header = ["Loss", *tasks]
+        rows = [[group, *(means.get((task, group), NONE) for task in tasks)] for group in groups]
+    else:
+        header = ["Task", *groups]
+        rows = [[task, *(means.get((task, group), NONE) for group in groups)] for task in tasks]
     text = f"Means over seeds after {summary['env_steps']:,} environment steps."
-    return paragraph(text) + table(["Task", *groups], rows)
+    return paragraph(text) + table(header, rows)
 
 
 def task_heading(entry: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from robo_rl.compare import statistics
 from robo_rl.compare.published import published_at
 from robo_rl.compare.results import Results, curves, final_scores, raw_final_scores
-from robo_rl.compare.scores import SUITE_RETURN, Group
+from robo_rl.compare.scores import SUITE_RETURN, Group, quantity
 from robo_rl.compare.statistics import Estimate
 from robo_rl.compare.wording import answer
 from robo_rl.metrics.statistics import wilson_interval
@@ -31,7 +31,7 @@ def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> di
     Scores are read at the end of the budget; aggregates are over the tasks that every compared group has finished.
 
     Raises:
-        UserError: rliable is missing, or a task has no common scale.
+        UserError: rliable is missing.
     """
     plan, counts = results.plan, Repetitions(repetitions, min(repetitions, statistics.PAIR_REPETITIONS))
     groups, tasks = results.compared()
@@ -43,6 +43,7 @@ def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> di
         "env_steps": plan["env_steps"],
         "tasks": tasks,
         "tasks_left_out": [task for task in plan["tasks"] if task not in tasks],
+        "tasks_without_scale": results.without_scale(),
         "losses": list(plan["losses"]),
         "axes": dict(plan.get("axes") or {}),
         "reporting_seeds": list(plan["seeds"]),
@@ -58,6 +59,7 @@ def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> di
             "repetitions_of_pairs_profiles_curves_and_tasks": counts.others,
         },
         "groups": entries,
+        # Every planned task, also those without a finished cell: what is missing must be seen to be missing.
         "per_task": [_task_entry(results, task, counts) for task in plan["tasks"]],
     }
     summary["answer"] = answer(summary)
@@ -124,9 +126,8 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
         seeds = results.common_seeds(group, [task])
         final = raw_final_scores(results, group, task)
         mean = statistics.task_mean(final, counts.others)
-        at, values = curves(results, group, [task], seeds)
+        at, values = curves(results, group, [task], seeds, quantity)
         steps.update(at)
-        scale = 1.0 if has_success else SUITE_RETURN
         rows.append(
             {
                 "loss": group.loss,
@@ -134,7 +135,7 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
                 "seeds": seeds,
                 **mean._asdict(),
                 **(_wilson(results, final) if has_success else {}),
-                "curve": {"env_steps": at, **_series(statistics.task_curve(values[:, 0] * scale, counts.others))},
+                "curve": {"env_steps": at, **_series(statistics.task_curve(values[:, 0], counts.others))},
             }
         )
     published = [row._asdict() for row in published_at(task, sorted(steps))]

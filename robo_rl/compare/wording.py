@@ -17,7 +17,8 @@ def answer(summary: Mapping[str, Any]) -> str:
     """
     groups = [entry for entry in summary["groups"] if "iqm" in entry]
     if not groups:
-        return _begin(summary, "no task has been finished by every loss, so nothing can be said across tasks.")
+        kind = "task with a known scale" if summary["tasks_without_scale"] else "task"
+        return _begin(summary, f"no {kind} has been finished by every loss, so nothing can be said across tasks.")
     seeds = min(len(entry["seeds"]) for entry in groups)
     over = (
         f"after {summary['env_steps']:,} environment steps on {_tasks(summary['tasks'])} "
@@ -38,12 +39,16 @@ def estimate(entry: Mapping[str, Any], digits: int = 2) -> str:
     return f"{value} {interval(low, high)}"
 
 
-def signed(entry: Mapping[str, Any], digits: int = 2) -> str:
-    """`+0.07 [+0.03, +0.11]`, with a true minus sign."""
-    value, low, high = (
-        f"{entry[name]:+.{digits}f}".replace("-", "\N{MINUS SIGN}") for name in ("value", "low", "high")
-    )
-    return f"{value} {interval(low, high)}"
+def signed(entry: Mapping[str, Any]) -> str:
+    """`+0.07 [+0.03, +0.11]`, with a true minus sign; a third digit where an interval off 0 would seem to touch it."""
+    off_zero = entry["low"] * entry["high"] > 0
+    digits = 3 if off_zero and min(abs(entry["low"]), abs(entry["high"])) < 0.005 else 2
+
+    def told(number: float) -> str:
+        rounded = round(number, digits) or 0.0  # no -0.00
+        return f"{rounded:{'+' if rounded else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+    return f"{told(entry['value'])} {interval(told(entry['low']), told(entry['high']))}"
 
 
 def interval(low: str, high: str) -> str:
@@ -69,8 +74,15 @@ def caution(summary: Mapping[str, Any]) -> list[str]:
         notes.append("The groups have different numbers of seeds; the table gives each.")
     if any("curve" not in entry for entry in groups):
         notes.append("Some losses were evaluated at different steps on different tasks, so they have no joint curve.")
-    if groups and summary["tasks_left_out"]:
-        left_out = listed([task_name(task) for task in summary["tasks_left_out"]])
+    without_scale = summary["tasks_without_scale"]
+    if without_scale:
+        notes.append(
+            "Not in the aggregates, because they know no success and their largest return is not known: "
+            f"{listed([task_name(task) for task in without_scale])}."
+        )
+    unfinished = [task for task in summary["tasks_left_out"] if task not in without_scale]
+    if groups and unfinished:
+        left_out = listed([task_name(task) for task in unfinished])
         notes.append(f"Not in the aggregates, because not every loss has finished them: {left_out}.")
     if summary["cells"]["failed"]:
         notes.append(f"{counted(summary['cells']['failed'], 'cell')} failed; see the section on failed cells.")

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from robo_rl.compare.report import write_report
+from robo_rl.compare.report import check_libraries, write_report
 from robo_rl.errors import UserError
 from tests.compare import made_up
 
@@ -113,6 +113,22 @@ def test_success_rates_have_wilsons_interval_and_no_published_rows(tmp_path):
     assert "SimbaV2" not in seen.text
 
 
+def test_a_task_without_a_scale_is_reported_by_itself(tmp_path):
+    made_up.write(tmp_path, **{**SMALL, "tasks": ("suite/cheetah-run", "mine/own")})
+    write_report(tmp_path, repetitions=20)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["tasks"] == ["suite/cheetah-run"]
+    assert len(summary["per_task"][1]["groups"]) == 2
+    seen = Seen((tmp_path / "report.html").read_text())
+    assert "their largest return is not known: mine/own." in seen.text
+
+
+def test_tasks_without_a_scale_alone_leave_no_aggregate(tmp_path):
+    made_up.write(tmp_path, **{**SMALL, "tasks": ("mine/own",)})
+    write_report(tmp_path, repetitions=20)
+    assert "No task with a known scale" in json.loads((tmp_path / "summary.json").read_text())["answer"]
+
+
 def test_nothing_in_the_folder_can_write_markup(tmp_path):
     made_up.write(tmp_path, **{**SMALL, "losses": ("mse", "<i>x</i>")}, question="<script>alert(1)</script>")
     write_report(tmp_path, repetitions=20)
@@ -133,6 +149,10 @@ def test_unequal_conditions_are_told(tmp_path):
     text = Seen((tmp_path / "report.html").read_text()).text
     assert "NOT the configuration: 2 different ones" in text
     assert "NOT the initial weights: they differ between losses for 1 of 6" in text
+
+
+def test_the_libraries_are_here():
+    check_libraries()
 
 
 def test_no_finished_cell_writes_nothing(tmp_path):

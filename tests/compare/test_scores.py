@@ -1,6 +1,6 @@
 import pytest
 
-from robo_rl.compare.scores import Group, Score, axis_value, normalised, read_scores
+from robo_rl.compare.scores import Group, Score, axis_value, largest, normalised, read_scores
 from robo_rl.errors import UserError
 
 HEADER = "loss,task,seed,env_steps,return,success,agent.critic_network.width"
@@ -66,5 +66,6 @@ def test_scores_come_on_a_common_scale():
 
     assert normalised(score("suite/cheetah-run", 512.5, None)) == 0.5125
     assert normalised(score("grasp/cube", 8.0, 0.75)) == 0.75
-    with pytest.raises(UserError, match="neither a success rate nor a known largest return"):
-        normalised(score("manipulation/other", 3.0, None))
+    with pytest.raises(ValueError, match="neither a success rate nor a known largest return"):
+        normalised(score("mine/other", 3.0, None))
+    assert [largest(score(task, 3.0, None)) for task in ("mine/other", "suite/x")] == [None, 1000.0]

@@ -18,7 +18,7 @@ def entry(loss, verdict=None, gain=(0.1, 0.05, 0.15), seeds=5, axes=None, refere
 def summary(*groups, finished=4, failed=0, running=0, left_out=()):
     return {
         "groups": list(groups), "env_steps": 100_000, "tasks": ["suite/cheetah-run", "suite/walker-walk"],
-        "tasks_left_out": list(left_out), "losses": ["mse"],
+        "tasks_left_out": list(left_out), "tasks_without_scale": [], "losses": ["mse"],
         "cells": {"finished": finished, "failed": failed, "running": running, "not begun": 0},
     }  # fmt: skip
 
@@ -92,3 +92,5 @@ def test_cautions_name_chance_few_seeds_and_what_is_missing():
 def test_signs_are_true_minus_signs_and_brackets_do_not_break():
     text = signed({"value": -0.05, "low": -0.1, "high": 0.01})
     assert text == "\N{MINUS SIGN}0.05 [\N{MINUS SIGN}0.10,\N{NO-BREAK SPACE}+0.01]"
+    assert signed({"value": -0.001, "low": -0.01, "high": 0.0}).startswith("0.00 [")
+    assert signed({"value": 0.02, "low": 0.003, "high": 0.04}) == "+0.020 [+0.003,\N{NO-BREAK SPACE}+0.040]"
