@@ -70,7 +70,8 @@ class CriticConfig(Section):
     """The value heads, and how the critics of the ensemble become one target."""
 
     loss: str = Field(
-        default="hl_gauss", description="mse, huber, two_hot, c51, hl_gauss, quantile, softmax_mse or log_loss."
+        default="hl_gauss",
+        description="mse, huber, two_hot, c51, hl_gauss, quantile, softmax_mse, log_loss or symexp_two_hot.",
     )
     ensemble: int = Field(default=2, ge=1, description="Critics trained side by side.")
     combine: Literal["mean", "min"] = Field(
