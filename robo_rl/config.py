@@ -87,7 +87,8 @@ class HeadConfig(Section):
     """The value head of a critic; the agent says which range of returns it covers."""
 
     loss: str = Field(
-        default="hl_gauss", description="mse, huber, two_hot, c51, hl_gauss, quantile, softmax_mse or log_loss."
+        default="hl_gauss",
+        description="mse, huber, two_hot, c51, hl_gauss, quantile, softmax_mse, log_loss or symexp_two_hot.",
     )
     bins: int = Field(default=101, ge=3, description="Bins (hl_gauss) or atoms (two_hot, c51) inside the value range.")
     padding_bins: int = Field(

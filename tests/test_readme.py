@@ -21,6 +21,7 @@ DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "
              *(ROOT / "launch").glob("*.md")]  # fmt: skip
 
 TINY_EVALUATE = ["--episodes", "2"]
+TINY_PLASTICITY = shlex.split("--steps 4 --measurements 2 --members 1 --inputs 20 --network.width 8 --losses mse")
 
 
 def commands(document: Path) -> list[list[str]]:
@@ -96,6 +97,8 @@ def test_every_robo_rl_command_runs_in_its_order(tmp_path):
         elif arguments[0] == "compare":
             # One cell, and no field that may be an axis.
             arguments += [*TINY_COMPARISON_FLAGS, "--tasks", "suite/cartpole-balance", "--losses", "hl_gauss"]
+        elif arguments[0] == "plasticity":
+            arguments += TINY_PLASTICITY
         elif arguments[0] == "evaluate":
             arguments += TINY_EVALUATE
             if "--video" in arguments and usable_gl_backend() is None:

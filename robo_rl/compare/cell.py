@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from robo_rl import envs
 from robo_rl.checkpoints.layout import remove_unfinished, restorable_steps
 from robo_rl.checkpoints.reader import load_meta, load_run
 from robo_rl.checkpoints.writer import CheckpointWriter
@@ -18,10 +19,10 @@ from robo_rl.compare.population import Population, PopulationCounts, capacity, i
 from robo_rl.compare.simulations import Workers
 from robo_rl.config import Config
 from robo_rl.experiment import Experiment, build
+from robo_rl.render import gl_backend
 from robo_rl.roles.journal import Report
 from robo_rl.roles.learner import LearnerState
 from robo_rl.runtimes.children import StopFlag
-from robo_rl.runtimes.local import state_only_gl
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT
 
 
@@ -57,7 +58,7 @@ def train_cell(work: CellWork, report: Report, stop: Callable[[], bool]) -> bool
     config, experiment, folder = work.config, build(work.config), CellFolder(work.folder)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder.checkpoints)
-    environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": state_only_gl()}
+    environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": gl_backend(envs.needs_renderer(config.env))}
     with (
         Workers(unit_kinds(config), len(work.seeds), work.workers, environment) as workers,
         CheckpointWriter(folder.checkpoints, keep_newest=1, keep_best=0) as checkpoints,

@@ -6,8 +6,7 @@ do while a policy improves. Their x are the images of CIFAR10; here they are fix
 to be downloaded. What has to be memorised is as arbitrary either way: f is random, and the sine breaks any smoothness.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from robo_rl.config import CriticConfig, NetworkConfig, Section
 from robo_rl.critics import make_head
 from robo_rl.critics.head import ValueHead
 from robo_rl.errors import ConfigError
-from robo_rl.networks.network import Network, Params, functional
+from robo_rl.networks.network import Network, Params, functional, one_after_another
 from robo_rl.networks.trunks import make_trunk, orthogonal
 from robo_rl.specs import Array
 
@@ -112,16 +111,7 @@ def make_problems(config: PlasticityConfig) -> Problems:
         keys, offsets = jax.random.split(key_targets, len(config.offsets)), jnp.array(config.offsets, jnp.float32)
         return Problems(x, jax.lax.map(lambda pair: one_target(x, *pair), (offsets, keys)))
 
-    return one_after_another(one_member, member_keys(config, "problem"))
-
-
-def one_after_another(make: Callable[[Array], Any], keys: Array) -> Any:
-    """`make` of every key in `keys [n]`, stacked `[n, ...]`.
-
-    Not a vmap: on a machine with few cores, XLA's thread pool waits for itself for ever when several layers draw
-    batches of orthogonal matrices at once (seen with jaxlib 0.10.2 on 2 cores, from about 10 members).
-    """
-    return jax.jit(lambda keys: jax.lax.map(make, keys))(keys)
+    return jax.jit(lambda keys: one_after_another(one_member, keys))(member_keys(config, "problem"))
 
 
 def mean_squared_errors(config: PlasticityConfig, loss: str, problems: Problems) -> np.ndarray:
@@ -136,7 +126,7 @@ def mean_squared_errors(config: PlasticityConfig, loss: str, problems: Problems)
     head = make_head(config.critic.model_copy(update={"loss": loss}))
     # Zero as in our critics: every head then starts by saying the middle of its support.
     learner = regressor(config, head.num_outputs, nnx.initializers.zeros)
-    params = one_after_another(learner.init, member_keys(config, "weights"))
+    params = jax.jit(lambda keys: one_after_another(learner.init, keys))(member_keys(config, "weights"))
     members = jax.jit(jax.vmap(lambda *arguments: one_member(config, head, learner, *arguments)))
     return np.asarray(members(params, problems, member_keys(config, "batches")))
 

@@ -5,9 +5,10 @@ import multiprocessing.connection
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from robo_rl import envs
 from robo_rl.compare.cell import CellWork, cell_main
 from robo_rl.compare.cell_folder import FAILED, CellFolder
-from robo_rl.runtimes.local import state_only_gl
+from robo_rl.render import gl_backend
 from robo_rl.runtimes.processes import Child
 
 ATTEMPTS = 2
@@ -44,11 +45,12 @@ def run_cells(
     running: list[_Running] = []
     failed: list[str] = []
     told = False
-    environment = {"MUJOCO_GL": state_only_gl(), **accelerator, **_sharing(jobs)}
+    environment = {**accelerator, **_sharing(jobs)}
     try:
         while running or (waiting and not stop()):
             while waiting and len(running) < jobs and not stop():
                 work, left[work.record["name"]] = waiting.pop(0)
+                environment["MUJOCO_GL"] = gl_backend(envs.needs_renderer(work.config.env))
                 running.append(_Running(work, Child(work.record["name"], cell_main, (work,), environment)))
                 report(work.record["name"], "began", None)
             if stop() and not told:

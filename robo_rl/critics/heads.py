@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from robo_rl.config import CriticConfig, HeadConfig
-from robo_rl.critics import c51, hl_gauss, huber, log_loss, mse, quantile, softmax_mse, two_hot
+from robo_rl.critics import c51, hl_gauss, huber, log_loss, mse, quantile, softmax_mse, symexp_two_hot, two_hot
 from robo_rl.critics.head import ValueHead
 from robo_rl.errors import ConfigError, nearest
 
@@ -16,6 +16,7 @@ HEADS: Mapping[str, Callable[[HeadConfig, float, float], ValueHead]] = {
     "quantile": quantile.from_config,
     "softmax_mse": softmax_mse.from_config,
     "log_loss": log_loss.from_config,
+    "symexp_two_hot": symexp_two_hot.from_config,
 }
 
 

@@ -151,6 +151,22 @@ def test_the_temperature_moves_towards_the_target_entropy(rises):
     assert all(np.diff(temperatures) > 0) if rises else all(np.diff(temperatures) < 0)
 
 
+@pytest.mark.parametrize(("temperature", "entropy_in_target"), [(0.01, True), (10.0, True), (10.0, False)])
+def test_the_log_says_how_much_room_the_entropy_lacks(temperature, entropy_in_target):
+    agent = sac(initial_temperature=temperature, entropy_in_target=entropy_in_target)
+    state = jax.jit(agent.init)(jax.random.key(0))
+    _, metrics = jax.jit(agent.update)(state, random_batch(CHAINS, 8), jax.random.key(0))
+    needed = entropy_in_target * temperature * CHAINS.action.shape[0] / (4 * (1 - BASE.discount))
+    want = max(needed - BASE.critic.v_max / 2, 0)
+    assert (want > 0) == (temperature > 1 and entropy_in_target)
+    assert float(metrics["entropy_room_shortfall"]) == pytest.approx(want, rel=1e-5)
+
+
+def test_without_reward_scaling_there_is_no_room_to_speak_of():
+    _, update, state = plain()
+    assert "entropy_room_shortfall" not in update(state, random_batch(CHAINS, 8), jax.random.key(0))[1]
+
+
 def test_weight_decay_touches_kernels_only():
     params = {"layer": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}}
     optimizer = make_optimizer(0.1, weight_decay=0.5, max_gradient_norm=1.0)

@@ -3,7 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from robo_rl.config import NetworkConfig
 from robo_rl.networks.network import ensemble, functional
+from robo_rl.networks.trunks import make_trunk
 
 LINEAR = functional(lambda rngs: nnx.Linear(3, 2, rngs=rngs))
 X = jnp.arange(12.0).reshape(4, 3)
@@ -35,6 +37,14 @@ def test_an_ensemble_has_weights_of_its_own_for_each_member():
     for member in range(3):
         one = jax.tree.map(lambda leaf, member=member: leaf[member], params)
         np.testing.assert_allclose(outputs[member], LINEAR.apply(one, X), rtol=1e-5)
+
+
+def test_an_ensemble_of_many_wide_networks_can_be_made_on_few_cores():
+    # Made by one vmap, this call never returned on 2 cores.
+    trunk = functional(lambda rngs: make_trunk(NetworkConfig(width=256), 24, rngs))
+    kernels = jax.jit(ensemble(trunk, 10).init)(jax.random.key(0))["layers"][1]["kernel"]
+    products = np.einsum("eij,eik->ejk", kernels, kernels)
+    np.testing.assert_allclose(products, 2 * np.broadcast_to(np.eye(256), products.shape), atol=1e-4)
 
 
 def test_parameters_survive_jit_scan_and_donation():
