@@ -118,9 +118,9 @@ class NetworkConfig(Section):
 class ImageConfig(Section):
     """How networks see camera images; without an image among the observations nothing of it is used."""
 
-    patch: int = Field(default=8, ge=1, le=32, description="Pixels per side of a patch; the first layer embeds each.")
+    patch: int = Field(default=4, ge=1, le=32, description="Pixels per side of a patch; the first layer embeds each.")
     channels: int = Field(default=32, ge=1, description="Channels of the embedded patches and of every convolution.")
-    convolutions: int = Field(default=1, ge=0, le=6, description="3x3 convolutions of stride 2 on the patches.")
+    convolutions: int = Field(default=2, ge=0, le=6, description="3x3 convolutions of stride 2 on the patches.")
     features: int = Field(default=64, ge=1, description="Numbers an actor or critic reads out of the encoded image.")
     random_shift: int = Field(
         default=4, ge=0, le=32, description="Most pixels by which a training image is shifted at random (DrQ); 0: none."
