@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from robo_rl import presets
 from robo_rl.render import usable_gl_backend
-from tests.tiny import TINY_FLAGS
+from tests.tiny import tiny_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -92,7 +92,7 @@ def test_every_robo_rl_command_runs_in_its_order(tmp_path):
         if arguments[0] == "train":
             # All as processes would take minutes; the first run is as a user has it.
             runtime = "local" if value_of("--run", words) == first_run else "inline"
-            arguments += [*TINY_FLAGS, "--runtime", runtime]
+            arguments += [*tiny_flags(words[2]), "--runtime", runtime]
         elif arguments[0] == "evaluate":
             arguments += TINY_EVALUATE
             if "--video" in arguments and usable_gl_backend() is None:
@@ -118,7 +118,7 @@ def test_the_flags_of_a_train_command_are_fields_of_its_preset(words):
     flags = words[3:]
     presets.flag_value(flags, "--run")
     presets.parse(words[2], flags)
-    presets.parse(words[2], [*flags, *TINY_FLAGS])
+    presets.parse(words[2], [*flags, *tiny_flags(words[2])])
 
 
 def test_every_preset_is_in_the_readme_and_no_other():

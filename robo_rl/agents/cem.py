@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from robo_rl.config import SearchConfig
 from robo_rl.specs import Array
 
-FIRST_DEVIATION = 0.7
-"""Of the first Gaussian, around 0: it covers [-1, 1], and 15 % of its samples land on the bounds."""
+FIRST_DEVIATION = 1.0
+"""Of the first Gaussian, around 0. A third of its samples land on the bounds, where best actions often are; with 0.7
+or 0.5, the best of 64 x 2 samples is further from the maximum of a bowl in [-1, 1]^5."""
 
 LEAST_DEVIATION = 1e-3
+"""Where all elites agree, on a bound for instance, the next samples still differ."""
 
 
 def maximise(
