@@ -230,7 +230,7 @@ SEEING = dataclasses.replace(
     CHAINS, observation={"camera": ArraySpec((16, 16, 3), "uint8"), "height": ArraySpec((1,), unit="m")}
 )
 IMAGE_CHANGES = {
-    "image__patch": 8, "image__channels": 4, "image__convolutions": 2, "image__features": 7, "image__random_shift": 0,
+    "image__patch": 8, "image__channels": 4, "image__convolutions": 1, "image__features": 7, "image__random_shift": 0,
 }  # fmt: skip
 
 
