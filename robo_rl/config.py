@@ -127,10 +127,14 @@ class NetworkConfig(Section):
 class ImageConfig(Section):
     """How networks see camera images; without an image among the observations nothing of it is used."""
 
-    patch: int = Field(default=8, ge=1, le=32, description="Pixels per side of a patch; the first layer embeds each.")
+    patch: int = Field(default=4, ge=1, le=32, description="Pixels per side of a patch; the first layer embeds each.")
     channels: int = Field(default=32, ge=1, description="Channels of the embedded patches and of every convolution.")
-    convolutions: int = Field(default=1, ge=0, le=6, description="3x3 convolutions of stride 2 on the patches.")
-    features: int = Field(default=64, ge=1, description="Numbers an actor or critic reads out of the encoded image.")
+    convolutions: int = Field(default=2, ge=0, le=6, description="3x3 convolutions of stride 2 on the patches.")
+    features: int = Field(
+        default=64,
+        ge=1,
+        description="What a network reads out of the encoded image: numbers of SAC's, channels behind QT-Opt's action.",
+    )
     random_shift: int = Field(
         default=4, ge=0, le=32, description="Most pixels by which a training image is shifted at random (DrQ); 0: none."
     )
@@ -188,6 +192,7 @@ class QTOptConfig(Section):
         default=None, description="Least and greatest return (environment units); none: what reward bounds allow."
     )
     critic_network: NetworkConfig = NetworkConfig()
+    image: ImageConfig = ImageConfig()
     learning_rate: float = Field(default=3e-4, gt=0, description="AdamW.")
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decay of kernels.")
     max_gradient_norm: float = Field(default=10.0, gt=0, description="Gradients are clipped to this global norm.")

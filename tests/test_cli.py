@@ -160,6 +160,18 @@ def test_a_missing_renderer_is_said_before_anything_is_evaluated(trained, tmp_pa
     assert not (tmp_path / "v.mp4").exists()
 
 
+@pytest.mark.parametrize("runtime", ["inline", "local"])
+def test_training_from_a_camera_without_a_renderer_is_refused_before_anything_starts(
+    tmp_path, capsys, monkeypatch, runtime
+):
+    monkeypatch.setattr(render, "usable_gl_backend", lambda: None)
+    monkeypatch.setattr(render, "probe_gl_backend", lambda name: render.GlProbe(name, False, f"no lib{name}"))
+    flags = ("--run", tmp_path / "run", "--runtime", runtime)
+    message = refused(capsys, "train", "grasp_camera", *flags)
+    assert "apt-get install" in message
+    assert not (tmp_path / "run").exists()
+
+
 def test_status_says_where_a_finished_run_stands(trained, capsys):
     assert cli.main(["status", str(trained)]) == 0
     shown = capsys.readouterr().out

@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from robo_rl import presets
+from robo_rl.envs import needs_renderer
 from robo_rl.render import usable_gl_backend
 from tests.tiny import TINY_COMPARISON_FLAGS, tiny_flags
 
@@ -94,6 +95,8 @@ def test_every_robo_rl_command_runs_in_its_order(tmp_path):
             # All as processes would take minutes; the first run is as a user has it.
             runtime = "local" if value_of("--run", words) == first_run else "inline"
             arguments += [*tiny_flags(words[2]), "--runtime", runtime]
+            if needs_renderer(presets.parse(words[2], []).env) and usable_gl_backend() is None:
+                refusal = "libegl1"
         elif arguments[0] == "compare":
             # One cell, and no field that may be an axis.
             arguments += [*TINY_COMPARISON_FLAGS, "--tasks", "suite/cartpole-balance", "--losses", "hl_gauss"]

@@ -73,3 +73,13 @@ def test_an_unknown_back_end_is_refused_before_a_process_starts(monkeypatch):
     monkeypatch.setattr(subprocess, "run", None)
     with pytest.raises(ValueError, match="egl, osmesa, glfw"):
         render.probe_gl_backend("vulkan")
+
+
+def test_only_what_draws_asks_for_a_back_end(monkeypatch):
+    monkeypatch.setattr(render, "require_gl_backend", lambda: "osmesa")
+    for chosen, expected in ((None, "disabled"), ("glfw", "glfw")):
+        monkeypatch.delenv("MUJOCO_GL", raising=False)
+        if chosen:
+            monkeypatch.setenv("MUJOCO_GL", chosen)
+        assert render.gl_backend(draws=False) == expected
+        assert render.gl_backend(draws=True) == "osmesa"

@@ -19,8 +19,10 @@ from robo_rl.config import QTOptConfig, SearchConfig
 from robo_rl.critics.head import Target, ValueHead, combine
 from robo_rl.critics.value_range import outputs_of_zero
 from robo_rl.networks import normalizer
+from robo_rl.networks.convolutional_q import make_convolutional_q_network
 from robo_rl.networks.network import Params
 from robo_rl.networks.q_network import QNetwork, make_q_network, value_of
+from robo_rl.networks.random_shift import augment
 from robo_rl.specs import Array, EnvSpec, Experience, Observation, Transition
 
 
@@ -111,6 +113,7 @@ class QTOpt:
 
     def update(self, state: QTOptState, batch: Transition, key: Array) -> tuple[QTOptState, Metrics]:
         """One gradient step, on targets that the two target networks give now; then these follow."""
+        batch = augment(batch, jax.random.fold_in(key, 1), self.config.image.random_shift)
         # Without the barrier, XLA's CPU compiler merges search and gradient into a program that takes twice as long.
         target = jax.lax.optimization_barrier(self.targets(state, batch, key))
         gradient, metrics = jax.grad(self.critic_loss, has_aux=True)(state.critic, state, batch, target)
@@ -177,11 +180,14 @@ class QTOpt:
 
 def make_qt_opt(config: QTOptConfig, spec: EnvSpec, head: ValueHead) -> Agent:
     """A QT-Opt agent for this environment; `head` covers the returns of it, in environment units."""
+    sees = any(normalizer.is_image(array) for array in spec.observation.values())
     qt_opt = QTOpt(
         config=config,
         spec=spec,
         head=head,
-        network=make_q_network(config.critic_network, spec, head.num_outputs),
+        network=make_convolutional_q_network(config.critic_network, config.image, spec, head.num_outputs)
+        if sees
+        else make_q_network(config.critic_network, spec, head.num_outputs),
         optimizer=make_optimizer(config.learning_rate, config.weight_decay, config.max_gradient_norm),
     )
     return Agent(qt_opt.init, qt_opt.act, qt_opt.update, qt_opt.policy, qt_opt.observe)

@@ -38,9 +38,9 @@ class ConvolutionalQ(nnx.Module):
         self.encoder = ImageEncoder(image, shape, rngs=rngs)
         self.measurements = nnx.Linear(measured, channels, kernel_init=orthogonal(1.0), rngs=rngs) if measured else None
         self.action = nnx.Linear(spec.action.shape[0], channels, kernel_init=orthogonal(1.0), rngs=rngs)
-        self.convolution = nnx.Linear(9 * channels, channels, kernel_init=orthogonal(2**0.5), rngs=rngs)
-        self.norms = nnx.List([nnx.LayerNorm(channels, rngs=rngs) for _ in range(2)])
-        last = math.ceil(self.grid[0] / 2) * math.ceil(self.grid[1] / 2) * channels
+        self.convolution = nnx.Linear(9 * channels, image.features, kernel_init=orthogonal(2**0.5), rngs=rngs)
+        self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for width in (channels, image.features)])
+        last = math.ceil(self.grid[0] / 2) * math.ceil(self.grid[1] / 2) * image.features
         self.trunk = make_trunk(config, last, rngs)
         self.head = nnx.Linear(config.width, outputs, kernel_init=nnx.initializers.zeros, rngs=rngs)
 

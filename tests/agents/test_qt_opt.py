@@ -20,6 +20,7 @@ from tests.agents.conformance import (
     fitted,
     random_batch,
 )
+from tests.agents.test_sac import IMAGE_CHANGES, SEEING, seen_batch
 from tests.agents.test_sac import changed as changed_from
 from tests.roles.parts import assert_same_bits, bits
 from tests.toys import compiled_quickly
@@ -202,11 +203,43 @@ def test_every_field_changes_the_program(field):
 
 
 def test_the_list_of_fields_is_complete():
-    sections = ("critic", "critic_network", "acting_search", "target_search")
+    sections = ("critic", "critic_network", "acting_search", "target_search", "image")
     every = {name for name in QTOptConfig.model_fields if name not in sections}
     every |= {f"{section}__{name}" for section in sections for name in type(getattr(BASE, section)).model_fields}
     # The loss has tests of its own above; n_step and discount act in the actor, and in the value range.
-    assert every - set(CHANGES) == {"kind", "n_step", "discount", "critic__loss"}
+    assert every - set(CHANGES) - set(IMAGE_CHANGES) == {"kind", "n_step", "discount", "critic__loss"}
+
+
+def seeing(**fields):
+    config = changed_from(changed(image__patch=4, image__channels=6, image__features=5), **fields)
+    return make_qt_opt(config, SEEING, head_of(config))
+
+
+@functools.cache
+def seeing_program(field=None):
+    agent = seeing(**({} if field is None else {field: IMAGE_CHANGES[field]}))
+    state = jax.eval_shape(agent.init, jax.random.key(0))
+    return jax.jit(agent.update).lower(state, seen_batch(4), jax.random.key(0)).as_text()
+
+
+@pytest.mark.parametrize("field", IMAGE_CHANGES)
+def test_every_field_of_the_image_changes_the_program_that_sees(field):
+    assert seeing_program(field) != seeing_program()
+
+
+def test_a_q_function_that_sees_learns_and_acts_on_what_it_sees():
+    agent, batch = seeing(), seen_batch(8)
+    state, update = jax.jit(agent.init)(jax.random.key(0)), jax.jit(agent.update)
+    losses = []
+    for number in range(30):
+        state, metrics = update(state, batch, jax.random.key(number))
+        losses.append(float(metrics["critic_loss"]))
+    assert losses[-1] < losses[0]
+    act, policy = jax.jit(agent.act, static_argnums=3), agent.policy(state)
+    action = act(policy, batch.observation, jax.random.key(0), False)
+    assert action.shape == (8, 2)
+    other = act(policy, {**batch.observation, "camera": batch.observation["camera"][::-1]}, jax.random.key(0), False)
+    assert (action != other).any()
 
 
 def test_the_network_of_the_face_is_the_one_that_is_used():

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -9,6 +10,7 @@ from robo_rl.agents.sac import make_optimizer, make_sac
 from robo_rl.config import CriticConfig, NetworkConfig, SACConfig
 from robo_rl.critics import HEADS, make_head
 from robo_rl.roles.evaluator import policy_template
+from robo_rl.specs import ArraySpec
 from tests.agents.conformance import (
     CHAIN_VALUES,
     CHAINS,
@@ -233,8 +235,75 @@ def test_the_same_config_gives_the_same_program():
 
 
 def test_the_list_of_fields_is_complete():
-    sections = ("critic", "actor_network", "critic_network")
+    sections = ("critic", "actor_network", "critic_network", "image")
     every = {name for name in SACConfig.model_fields if name not in sections}
     every |= {f"{section}__{name}" for section in sections for name in type(getattr(BASE, section)).model_fields}
     # The loss has tests of its own above; n_step acts in the actor, where its tests are.
-    assert every - set(CHANGES) == {"kind", "n_step", "critic__loss"}
+    assert every - set(CHANGES) - set(IMAGE_CHANGES) == {"kind", "n_step", "critic__loss"}
+
+
+SEEING = dataclasses.replace(
+    CHAINS, observation={"camera": ArraySpec((16, 16, 3), "uint8"), "height": ArraySpec((1,), unit="m")}
+)
+IMAGE_CHANGES = {
+    "image__patch": 8, "image__channels": 4, "image__convolutions": 1, "image__features": 7, "image__random_shift": 0,
+}  # fmt: skip
+
+
+def seeing(**fields):
+    config = changed(changed(image__patch=4, image__channels=6, image__features=5), **fields)
+    return make_sac(config, SEEING, make_head(config.critic))
+
+
+def seen_batch(size, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def observation():
+        image = rng.integers(0, 256, (size, 16, 16, 3), dtype=np.uint8)
+        return {"camera": image, "height": rng.normal(size=(size, 1)).astype(np.float32)}
+
+    plain = random_batch(CHAINS, size, seed)
+    return plain._replace(observation=observation(), next_observation=observation())
+
+
+@pytest.mark.parametrize("field", IMAGE_CHANGES)
+def test_every_field_of_the_image_changes_the_program_that_sees_and_no_other(field):
+    def update(agent, batch):
+        return jax.jit(agent.update).lower(jax.eval_shape(agent.init, jax.random.key(0)), batch, jax.random.key(0))
+
+    change = {field: IMAGE_CHANGES[field]}
+    assert update(seeing(**change), seen_batch(4)).as_text() != update(seeing(), seen_batch(4)).as_text()
+    blind = random_batch(CHAINS, 4)
+    assert update(sac(**change), blind).as_text() == update(sac(), blind).as_text()
+
+
+def test_the_critics_train_the_encoder_and_the_actor_does_not():
+    agent, batch = seeing(), seen_batch(8)
+    state = jax.jit(agent.init)(jax.random.key(0))
+    update = jax.jit(agent.update)
+    # The first step moves the critics' last layer off zero, through which no gradient comes.
+    state, _ = update(state, batch, jax.random.key(0))
+    after, metrics = update(state, batch, jax.random.key(1))
+    assert metrics["actor_gradient_norm"] > 0
+    assert bits(after.encoder) != bits(state.encoder)
+    assert bits(after.actor) != bits(state.actor)
+    # Without a critic's gradient the encoder stands still, however much the actor learns.
+    mute = jax.tree.map(jnp.zeros_like, state.critics)
+    mute["network"]["head"]["bias"] = state.critics["network"]["head"]["bias"]
+    still, metrics = update(state._replace(critics=mute, critic_optimizer=fresh(state)), batch, jax.random.key(1))
+    assert_same_bits(still.encoder, state.encoder)
+
+
+def fresh(state):
+    """The critics' optimiser as it was before its first step: momentum would move what has no gradient."""
+    return jax.tree.map(jnp.zeros_like, state.critic_optimizer)
+
+
+def test_a_policy_that_sees_acts_on_what_it_sees():
+    agent, batch = seeing(), seen_batch(8)
+    policy = agent.policy(jax.jit(agent.init)(jax.random.key(0)))
+    act = jax.jit(agent.act, static_argnums=3)
+    action = act(policy, batch.observation, jax.random.key(0), False)
+    assert action.shape == (8, 2)
+    other = act(policy, {**batch.observation, "camera": batch.observation["camera"][::-1]}, jax.random.key(0), False)
+    assert (action != other).any()

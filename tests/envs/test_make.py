@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from robo_rl.config import EnvConfig
-from robo_rl.envs import FAMILIES, Family, make, make_batched, names
+from robo_rl.envs import FAMILIES, Family, make, make_batched, names, needs_renderer
 from robo_rl.envs.batched import BatchLoop
 from robo_rl.errors import ConfigError
 
@@ -68,3 +68,24 @@ def test_importing_environments_imports_no_simulator():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("config", "draws"),
+    [
+        ({"name": "grasp/cube"}, False),
+        ({"name": "grasp/objects", "observation": "camera"}, True),
+        ({"name": "suite/cheetah-run"}, False),
+        ({"name": "suite/quadruped-escape"}, True),
+        ({"name": "manipulation/reach_site_features"}, False),
+        ({"name": "manipulation/reach_site_vision"}, True),
+        ({"name": "nothing/of-the-kind"}, False),
+    ],
+)
+def test_who_needs_a_renderer(config, draws):
+    assert needs_renderer(EnvConfig(**config)) is draws
+
+
+def test_a_camera_is_refused_where_the_name_says_what_is_observed():
+    with pytest.raises(ConfigError, match=r"env.observation is 'camera'.*suite/cheetah-run"):
+        make(EnvConfig(name="suite/cheetah-run", observation="camera"))

@@ -8,6 +8,7 @@ import pytest
 
 from robo_rl.checkpoints.layout import committed_steps, restorable_steps
 from robo_rl.checkpoints.reader import load_meta
+from robo_rl.render import usable_gl_backend
 from tests.runtimes.local_run import LocalRun, is_alive, kill, wait_until_gone
 
 pytestmark = pytest.mark.slow
@@ -169,3 +170,16 @@ def test_a_full_disk_ends_the_run_loudly_and_costs_no_earlier_checkpoint(tmp_pat
         assert restorable_steps(local.run.checkpoints) == before
         assert not local.leftovers()
         assert not wait_until_gone(local.family(), 5)
+
+
+def test_a_run_from_a_camera_draws_in_actor_and_evaluator(tmp_path):
+    if usable_gl_backend() is None:
+        pytest.skip("nothing renders on this machine")
+    camera = {"name": "grasp/cube", "observation": "camera", "camera_size": 16, "episode_steps": 5}
+    with LocalRun(tmp_path, env=camera, env_steps=600, evaluation={"episodes": 2, "final_episodes": 2}) as local:
+        # Making an OpenGL context visits every core in turn, which takes its time on busy ones.
+        assert local.end(240) == 0, local.said()
+        spec = load_meta(local.run.checkpoints, committed_steps(local.run.checkpoints)[-1])["spec"]
+        assert spec["observation"]["camera"]["dtype"] == "uint8"
+        assert local.run.evaluation_records()
+        assert not local.leftovers()
