@@ -52,9 +52,14 @@ class EnvConfig(Section):
     episode_steps: int | None = Field(
         default=None, ge=1, description="Time limit (control steps); none: the task's own."
     )
-    reward: Literal["shaped", "sparse"] = Field(default="shaped", description="Reward of the grasp tasks.")
+    reward: Literal["shaped", "sparse", "final"] = Field(
+        default="shaped", description="Grasp tasks: dense; 1 per step held high; or 1 once, which ends the episode."
+    )
     step_penalty: float = Field(
-        default=0.0, ge=0, description="Taken from the sparse grasp reward at every control step."
+        default=0.0, ge=0, description="Taken from the sparse or final grasp reward at every control step."
+    )
+    terminate_action: bool = Field(
+        default=False, description="Grasp tasks with the final reward: whether a sixth action above 0 ends the episode."
     )
     family: Literal["train", "held_out"] = Field(default="train", description="Half of the objects it draws from.")
     variation: VariationConfig = VariationConfig()

@@ -22,7 +22,10 @@ from robo_rl.roles.devices import along_batch, learner_mesh, place
 from robo_rl.roles.learner import Counts, Learner, LearnerState, init_state
 from robo_rl.specs import EnvSpec
 
-AGENTS: dict[str, Callable[[Any, EnvSpec, ValueHead], Agent]] = {"sac": make_sac, "qt_opt": make_qt_opt}
+AGENTS: dict[str, Callable[[Any, EnvSpec, ValueHead], Agent]] = {
+    "sac": make_sac,
+    "qt_opt": make_qt_opt,
+}
 """`agent.kind` -> what makes it. A new agent is its file, its test, a preset, its section in the config, one entry."""
 
 

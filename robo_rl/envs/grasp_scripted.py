@@ -12,13 +12,20 @@ _DEPTH = 0.008
 _CLOSED_MARGIN = 0.004
 _CARRY_HEIGHT = 0.25
 
+WEAK_NOISE = 0.37
+"""With this noise the policy is as weak as QT-Opt's first scripted one, 15 to 30 % success on grasp/objects: 27 % in
+episodes of 40 control steps, 17 % in 20 (400 episodes each)."""
 
-def scripted_actions(observation: Mapping[str, np.ndarray], noise: float, rng: np.random.Generator) -> np.ndarray:
-    """Actions `[N, 5]` in [-1, 1], float32, from observations `[N, ...]` of the grasp task alone; it keeps no state.
+
+def scripted_actions(
+    observation: Mapping[str, np.ndarray], noise: float, rng: np.random.Generator, terminate: bool = False
+) -> np.ndarray:
+    """Actions `[N, 5]`, or `[N, 6]` with `terminate`, in [-1, 1], float32, from observations `[N, ...]` of the grasp task.
 
     Hover above the object and turn to its narrow side, go down, close, carry up: each row is in the phase that its
-    observation shows. `noise` is the standard deviation of Gaussian noise added to every number of the action before
-    it is clipped; 0 makes the policy deterministic and leaves `rng` untouched.
+    observation shows, and there is no other state. With `terminate`, the sixth action ends the episode once the object
+    is up. `noise` is the standard deviation of Gaussian noise added to every number of the action before it is
+    clipped; 0 makes the policy deterministic and leaves `rng` untouched.
 
     Raises:
         ValueError: negative noise.
@@ -45,6 +52,8 @@ def scripted_actions(observation: Mapping[str, np.ndarray], noise: float, rng: n
     actions[gripped, :2] = 0.0
     actions[gripped, 2] = np.where(below_carry, 0.7, 0.0)[gripped]
     actions[gripped, 3] = 0.0
+    if terminate:
+        actions = np.column_stack([actions, np.where(gripped & ~below_carry, 1.0, -1.0)])
     if noise > 0.0:
         actions += noise * rng.standard_normal(actions.shape)
     return np.clip(actions, -1.0, 1.0).astype(np.float32)

@@ -21,6 +21,7 @@ class Family(NamedTuple):
     make:       one environment of a config whose name is one of them
     make_batch: n simulations stepped together natively; None: the generic loop over `make`
     varies:     whether it heeds `env.variation`; what it would ignore is refused
+    terminates: whether it has the terminate action
     """
 
     form: str
@@ -28,6 +29,7 @@ class Family(NamedTuple):
     make: Callable[[EnvConfig], Environment]
     make_batch: Callable[[EnvConfig, int], BatchedEnvironment] | None = None
     varies: bool = False
+    terminates: bool = False
 
 
 # The two functions keep the import of mujoco away from whoever only asks for names.
@@ -45,7 +47,12 @@ def _make_grasp_batch(config: EnvConfig, num_envs: int) -> BatchedEnvironment:
 
 FAMILIES: dict[str, Family] = {
     "grasp": Family(
-        "grasp/cube|objects", lambda: ["grasp/cube", "grasp/objects"], _make_grasp, _make_grasp_batch, varies=True
+        "grasp/cube|objects",
+        lambda: ["grasp/cube", "grasp/objects"],
+        _make_grasp,
+        _make_grasp_batch,
+        varies=True,
+        terminates=True,
     ),
     "suite": Family("suite/<domain>-<task>", suite_names, make_suite),
     "manipulation": Family("manipulation/<name>", manipulation_names, make_manipulation),
@@ -104,5 +111,10 @@ def _family(config: EnvConfig) -> Family:
         raise ConfigError(
             f"{name} would ignore {', '.join(f'env.variation.{field}' for field in changed)}; only {able} can be "
             "varied. Leave the section out."
+        )
+    if config.terminate_action and not family.terminates:
+        able = ", ".join(family.form for family in FAMILIES.values() if family.terminates)
+        raise ConfigError(
+            f"{name} has no action that ends an episode (env.terminate_action); {able} have one. Leave the field out."
         )
     return family

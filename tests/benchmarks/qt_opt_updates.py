@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from robo_rl import presets
-from robo_rl.agents.qt_opt import QTOpt, make_qt_opt
+from robo_rl.agents.qt_opt import make_qt_opt
 from robo_rl.config import Config
 from robo_rl.envs.grasp_task import make_spec
 from robo_rl.experiment import make_value_head

@@ -68,3 +68,8 @@ def test_importing_environments_imports_no_simulator():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_terminate_action_is_refused_where_there_is_none():
+    with pytest.raises(ConfigError, match=r"suite/cartpole-swingup.*env\.terminate_action.*grasp"):
+        make(EnvConfig(name="suite/cartpole-swingup", terminate_action=True))
