@@ -20,7 +20,7 @@ episodes of 40 control steps, 17 % in 20 (400 episodes each)."""
 def scripted_actions(
     observation: Mapping[str, np.ndarray], noise: float, rng: np.random.Generator, terminate: bool = False
 ) -> np.ndarray:
-    """Actions `[N, 5]`, or `[N, 6]` with `terminate`, in [-1, 1], float32, from observations `[N, ...]` of the grasp task.
+    """Actions `[N, 5]` in [-1, 1], or `[N, 6]` with `terminate`, float32, from observations `[N, ...]` alone.
 
     Hover above the object and turn to its narrow side, go down, close, carry up: each row is in the phase that its
     observation shows, and there is no other state. With `terminate`, the sixth action ends the episode once the object
