@@ -69,9 +69,14 @@ class EnvConfig(Section):
         description="What grasp tasks show: measurements, or a camera image with the gripper's opening and height.",
     )
     camera_size: int = Field(default=64, ge=16, le=256, description="Height and width of the camera image (pixels).")
-    reward: Literal["shaped", "sparse"] = Field(default="shaped", description="Reward of the grasp tasks.")
+    reward: Literal["shaped", "sparse", "final"] = Field(
+        default="shaped", description="Grasp tasks: dense; 1 per step held high; or 1 once, which ends the episode."
+    )
     step_penalty: float = Field(
-        default=0.0, ge=0, description="Taken from the sparse grasp reward at every control step."
+        default=0.0, ge=0, description="Taken from the sparse or final grasp reward at every control step."
+    )
+    terminate_action: bool = Field(
+        default=False, description="Grasp tasks with the final reward: whether a sixth action above 0 ends the episode."
     )
     family: Literal["train", "held_out"] = Field(default="train", description="Half of the objects it draws from.")
     reward_noise: float = Field(

@@ -57,7 +57,9 @@ class Grasp(Environment):
         return dm_env.restart(_first(self._batch.reset([0], [seed])))
 
     def step(self, action: Any) -> dm_env.TimeStep:
-        """Apply one action `[5]`; after a LAST step, and before the first reset, it starts a new episode instead.
+        """Apply one action `[5]`, or `[6]` with the terminate action.
+
+        After a LAST step, and before the first reset, it starts a new episode instead.
 
         Raises:
             ValueError: an action of the wrong shape, not finite or outside [-1, 1].
@@ -69,7 +71,8 @@ class Grasp(Environment):
         self._success = bool(result.success[0])
         if result.last[0]:
             self._running = False
-            return dm_env.truncation(reward, observation)
+            end = dm_env.truncation if result.discount[0] else dm_env.termination
+            return end(reward, observation)
         return dm_env.transition(reward, observation)
 
     def success(self) -> bool:
@@ -93,7 +96,7 @@ class Grasp(Environment):
         return {name: _dm_spec(name, array) for name, array in self.spec.observation.items()}
 
     def action_spec(self) -> specs.BoundedArray:
-        """Five numbers in [-1, 1]: displacement along x, y, z, turn, opening."""
+        """Five numbers in [-1, 1]: displacement along x, y, z, turn, opening; a sixth if episodes can be ended."""
         return specs.BoundedArray(self.spec.action.shape, np.float32, -1.0, 1.0, name="action")
 
 

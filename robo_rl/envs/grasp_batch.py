@@ -161,26 +161,27 @@ class GraspBatch:
             RuntimeError: the physics of a simulation became unstable.
         """
         actions = np.asarray(actions, np.float64)
-        if actions.shape != (self.num_envs, task.ACTION_SIZE):
-            raise ValueError(f"actions must be [{self.num_envs}, {task.ACTION_SIZE}], got {list(actions.shape)}")
+        if actions.shape != (self.num_envs, *self.spec.action.shape):
+            raise ValueError(f"actions must be {[self.num_envs, *self.spec.action.shape]}, got {list(actions.shape)}")
         if not (np.abs(actions) <= 1.0).all():
             row = int(np.argmin((np.abs(actions) <= 1.0).all(axis=1)))
             raise ValueError(f"actions must be finite and lie in [-1, 1]; simulation {row} was given {actions[row]}")
         if not self._running.all():
             idle = np.flatnonzero(~self._running).tolist()
             raise ValueError(f"simulations {idle} have no running episode: reset them before the next step")
-        self._simulate(self._disturbances.executed(actions))
+        self._simulate(self._disturbances.executed(actions[:, : task.ACTION_SIZE]))
         if not np.isfinite(self._qpos).all():
             broken = np.flatnonzero(~np.isfinite(self._qpos).all(axis=1)).tolist()
             raise RuntimeError(f"the physics of simulations {broken} became unstable: positions are not finite")
         self._steps += 1
         state = self._read(slice(None))
-        last = self._steps >= self.spec.episode_steps
+        ended = task.really_ends(state, actions, self._config)
+        last = ended | (self._steps >= self.spec.episode_steps)
         self._running &= ~last
-        # Nothing ends an episode but its time limit, which leaves the discount at 1.
-        discount = np.ones(self.num_envs, np.float32)
+        # A time limit leaves the discount at 1.
+        discount = (~ended).astype(np.float32)
         seen = self._observe(state, range(self.num_envs))
-        return BatchStep(seen, task.reward(state, self._config), discount, last, task.is_success(state))
+        return BatchStep(seen, task.reward(state, self._config, ended), discount, last, task.is_success(state))
 
     def _observe(self, state: task.GraspState, ids: Sequence[int]) -> dict[str, np.ndarray]:
         """What the policy is shown of the simulations `ids`, whose state is `state`."""

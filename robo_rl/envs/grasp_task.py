@@ -73,15 +73,20 @@ def make_spec(config: EnvConfig) -> EnvSpec:
 
     Raises:
         ConfigError: a field that the task would ignore: an action repeat, a step penalty with the shaped reward, a
-            variation of what is not observed.
+            terminate action with another than the final one, a variation of what is not observed.
     """
-    sparse = config.reward == "sparse"
+    sparse = config.reward != "shaped"
     if config.action_repeat != 1:
         raise ConfigError(f"env.action_repeat is {config.action_repeat}; the grasp task only has 1. Leave it out.")
     if config.step_penalty and not sparse:
         raise ConfigError(
-            f"env.step_penalty is {config.step_penalty}, but only the sparse reward has one. "
-            "Set env.reward to sparse, or env.step_penalty to 0."
+            f"env.step_penalty is {config.step_penalty}, but only the sparse and the final reward have one. "
+            "Set env.reward to sparse or final, or env.step_penalty to 0."
+        )
+    if config.terminate_action and config.reward != "final":
+        raise ConfigError(
+            f"env.terminate_action is set, but env.reward is {config.reward}: an episode that may be ended needs a "
+            "reward for its end. Set env.reward to final, or leave env.terminate_action out."
         )
     _refuse_unseen_variation(config)
     sees = config.observation == "camera"
@@ -89,11 +94,17 @@ def make_spec(config: EnvConfig) -> EnvSpec:
     return EnvSpec(
         name=config.name,
         observation=camera_observation_spec(config.camera_size) if sees else OBSERVATION_SPEC,
-        action=ArraySpec((ACTION_SIZE,), unit="share of the largest displacement", minimum=-1.0, maximum=1.0),
+        action=ArraySpec(
+            (ACTION_SIZE + config.terminate_action,),
+            unit="share of the largest displacement",
+            minimum=-1.0,
+            maximum=1.0,
+        ),
         episode_steps=config.episode_steps or EPISODE_STEPS,
         control_hz=CONTROL_HZ,
         has_success=True,
         reward_bounds=bounds,
+        pays_once=config.reward == "final",
     )
 
 
@@ -153,16 +164,29 @@ def is_success(state: GraspState) -> np.ndarray:
     return state.touching & (lifted_height(state) > LIFT_HEIGHT)
 
 
-def reward(state: GraspState, config: EnvConfig) -> np.ndarray:
-    """The reward `[N]`, float32, of one control step.
+def really_ends(state: GraspState, actions: np.ndarray, config: EnvConfig) -> np.ndarray:
+    """Whether `[N]` the episode is over for good with this step, apart from its time limit.
 
-    sparse: 1 while `is_success`, less the step penalty. shaped: in [0, 1]; at most 0.25 for being near the object (with
-    open fingers, until they are around it), 0.1 for closing around its middle, 0.15 for touching it there with both
-    fingers, and 0.5 for height while they touch it. What can be had without a lift is worth at most 0.5, so no reward
-    above that comes from anything else.
+    Only with the final reward: when its sixth action `[N, 6]` is above 0, or, without that, at the first success.
+    """
+    if config.reward != "final":
+        return np.zeros(len(actions), bool)
+    return actions[:, ACTION_SIZE] > 0 if config.terminate_action else is_success(state)
+
+
+def reward(state: GraspState, config: EnvConfig, ended: np.ndarray | bool = False) -> np.ndarray:
+    """The reward `[N]`, float32, of one control step; `ended [N]` is what `really_ends` said of it.
+
+    sparse: 1 while `is_success`, less the step penalty. final: 1 if the episode `ended` in success, less the penalty,
+    as in QT-Opt (Kalashnikov et al. 2018, arXiv 1806.10293, section 5). shaped: in [0, 1]; at most 0.25 for being near
+    the object (with open fingers, until they are around it), 0.1 for closing around its middle, 0.15 for touching it
+    there with both fingers, and 0.5 for height while they touch it. What can be had without a lift is worth at most
+    0.5, so no reward above that comes from anything else.
     """
     if config.reward == "sparse":
         return (is_success(state) - config.step_penalty).astype(np.float32)
+    if config.reward == "final":
+        return ((is_success(state) & ended) - config.step_penalty).astype(np.float32)
     offset = state.gripper_position - state.object_pose[:, :3]
     # Closed fingers that rest on top of the object are near it and touch it as well, and a policy that closes early can
     # get no further: so they count only around its middle, and the way there is to be made with open fingers.

@@ -23,6 +23,7 @@ class Family(NamedTuple):
     make_batch: n simulations stepped together natively; None: the generic loop over `make`
     varies:     whether it heeds `env.variation` and `env.observation`; what it would ignore is refused
     draws:      whether observing a config of it takes a renderer; asked without importing mujoco
+    terminates: whether it has the terminate action
     """
 
     form: str
@@ -31,6 +32,7 @@ class Family(NamedTuple):
     make_batch: Callable[[EnvConfig, int], BatchedEnvironment] | None = None
     varies: bool = False
     draws: Callable[[EnvConfig], bool] = lambda config: False
+    terminates: bool = False
 
 
 # The two functions keep the import of mujoco away from whoever only asks for names.
@@ -54,6 +56,7 @@ FAMILIES: dict[str, Family] = {
         _make_grasp_batch,
         varies=True,
         draws=lambda config: config.observation == "camera",
+        terminates=True,
     ),
     # Loading the escape task uploads its terrain to OpenGL, although nothing of it is drawn.
     "suite": Family(
@@ -136,5 +139,10 @@ def _family(config: EnvConfig) -> Family:
         raise ConfigError(
             f"{name} would ignore {', '.join(f'env.variation.{field}' for field in changed)}; only {able} can be "
             "varied. Leave the section out."
+        )
+    if config.terminate_action and not family.terminates:
+        able = ", ".join(family.form for family in FAMILIES.values() if family.terminates)
+        raise ConfigError(
+            f"{name} has no action that ends an episode (env.terminate_action); {able} have one. Leave the field out."
         )
     return family

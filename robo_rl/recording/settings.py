@@ -1,6 +1,7 @@
 """What `robo-rl data record` is told: the fields of the command, and the policy they name."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def make_policy(config: RecordConfig, spec: EnvSpec) -> tuple[Intend | None, str
                 f"--policy scripted grasps; it cannot act in {spec.name}. It exists for grasp/cube and grasp/objects; "
                 "elsewhere record `random` or a checkpoint."
             )
-        return scripted_intent, f"scripted, noise {config.noise:g}"
+        return partial(scripted_intent, terminate=config.env.terminate_action), f"scripted, noise {config.noise:g}"
     judged = open_checkpoint(Path(config.policy))
     expect_fit(judged.experiment.spec, spec, config.policy)
     return lambda observation: np.asarray(judged.act(judged.policy, observation)), f"{judged.name}"

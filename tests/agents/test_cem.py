@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from robo_rl.agents.cem import maximise
 from robo_rl.config import SearchConfig
 
-FAR = SearchConfig(samples=64, elites=12, iterations=10)
+FAR = SearchConfig(samples=100, elites=30, iterations=14)
 
 
 def bowl(centres, scales=1.0):
@@ -26,7 +26,8 @@ def test_finds_the_maximum_of_concave_functions(size):
 def test_finds_the_maximum_along_a_valley():
     centres = np.array([[0.5, -0.4]], np.float32)
     action, _ = maximise(bowl(centres, jnp.array([100.0, 1.0])), jax.random.key(0), 1, 2, FAR)
-    np.testing.assert_allclose(action, centres, atol=[0.02, 0.1])
+    np.testing.assert_allclose(action, centres, atol=0.1)
+    assert abs(action[0, 0] - 0.5) < 0.02
 
 
 def test_the_paper_s_setting_comes_near_in_two_iterations():
@@ -45,7 +46,7 @@ def test_every_action_tried_respects_the_bounds_and_a_corner_is_reached():
         return actions.sum(axis=-1)
 
     action, value = maximise(evaluate, jax.random.key(0), 3, 2, FAR)
-    assert [x.shape for x in tried] == [(3, 64, 2)] * 10
+    assert [x.shape for x in tried] == [(3, 100, 2)] * 14
     assert max(np.abs(x).max() for x in tried) == 1
     np.testing.assert_array_equal(action, np.ones((3, 2)))
     np.testing.assert_array_equal(value, np.full(3, 2.0))

@@ -22,7 +22,7 @@ SPEC = EnvSpec(name="toy/none", observation={}, action=ArraySpec((1,)), episode_
 def test_the_range_holds_every_return_that_can_be_had(bounds, once, expected):
     lo, hi = value_range(dataclasses.replace(SPEC, reward_bounds=bounds, pays_once=once), 0.9)
     room = MARGIN * (expected[1] - expected[0])
-    np.testing.assert_allclose((lo + room, hi - room), expected, rtol=1e-6)
+    np.testing.assert_allclose((lo + room, hi - room), expected, rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("once", [False, True])

@@ -87,3 +87,14 @@ def test_bad_actions_and_names_are_refused():
             env.step(action)
     with pytest.raises(ConfigError, match="grasp/objects"):
         make_grasp(EnvConfig(name="suite/cheetah-run"))
+
+
+def test_the_terminate_action_ends_the_episode_for_good():
+    env = make_grasp(EnvConfig(name="grasp/cube", reward="final", terminate_action=True))
+    env.seed_episode(0)
+    env.reset()
+    assert env.action_spec().shape == (6,)
+    assert env.step(np.array([0, 0, 0, 0, 0, -1.0])).mid()
+    end = env.step(np.array([0, 0, 0, 0, 0, 1.0]))
+    assert end.last()
+    assert (end.discount, end.reward) == (0.0, 0.0)

@@ -4,7 +4,7 @@ import pytest
 from robo_rl.config import EnvConfig
 from robo_rl.envs.grasp_batch import GraspBatch
 from robo_rl.envs.grasp_objects import CUBE
-from robo_rl.envs.grasp_scripted import scripted_actions
+from robo_rl.envs.grasp_scripted import WEAK_NOISE, scripted_actions
 
 
 def play(env, seeds, noise=0.0):
@@ -84,3 +84,24 @@ def test_actions_are_bounded_and_noise_is_checked():
     for noise in (-0.1, float("nan")):
         with pytest.raises(ValueError, match="noise"):
             scripted_actions(observation, noise, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("steps", [20, 40])
+def test_the_weak_policy_succeeds_as_seldom_as_qt_opt_s_first_one(steps):
+    env = GraspBatch(EnvConfig(name="grasp/objects", episode_steps=steps), 200)
+    step, _ = play(env, range(200), noise=WEAK_NOISE)
+    assert 0.15 <= step.success.mean() <= 0.30
+
+
+def test_it_ends_the_episode_once_the_object_is_up():
+    env = GraspBatch(EnvConfig(name="grasp/cube", reward="final", step_penalty=0.05, terminate_action=True), 1)
+    rng = np.random.default_rng(0)
+    for seed in range(5):
+        observation, last, rewards = env.reset([0], [seed]), False, []
+        while not last:
+            step = env.step(scripted_actions(observation, 0.0, rng, terminate=True))
+            observation, last = step.observation, bool(step.last[0])
+            rewards.append(float(step.reward[0]))
+        assert rewards == pytest.approx([-0.05] * (len(rewards) - 1) + [0.95])
+        assert len(rewards) < env.spec.episode_steps
+        assert (step.discount, step.success) == (0.0, True)

@@ -67,6 +67,30 @@ def test_shaped_reward_grows_with_nearness_touch_and_height():
     assert 0.0 < far < near < held < lifted < success <= 1.0
 
 
+def test_the_final_reward_is_paid_once_by_the_step_that_ends_the_episode():
+    final = EnvConfig(name="grasp/cube", reward="final", step_penalty=0.05)
+    spec = task.make_spec(final)
+    assert (spec.reward_bounds, spec.pays_once, spec.action.shape) == ((-0.05, 0.95), True, (5,))
+    assert not task.make_spec(SPARSE).pays_once
+    actions = np.zeros((1, 5))
+    for height, ends in ((0.13, True), (0.02, False)):
+        ended = task.really_ends(state(height), actions, final)
+        assert ended == [ends]
+        assert task.reward(state(height), final, ended) == pytest.approx([0.95 if ends else -0.05])
+    assert not task.really_ends(state(0.13), actions, SPARSE).any()
+
+
+@pytest.mark.parametrize(("wish", "height", "ends", "paid"), [
+    (0.5, 0.13, True, 0.95), (0.5, 0.02, True, -0.05), (0.0, 0.13, False, -0.05), (-1.0, 0.02, False, -0.05),
+])  # fmt: skip
+def test_the_terminate_action_ends_the_episode_with_what_is_held_then(wish, height, ends, paid):
+    own_end = EnvConfig(name="grasp/cube", reward="final", step_penalty=0.05, terminate_action=True)
+    assert task.make_spec(own_end).action.shape == (6,)
+    ended = task.really_ends(state(height), np.array([[0, 0, 0, 0, 0, wish]]), own_end)
+    assert ended == [ends]
+    assert task.reward(state(height), own_end, ended) == pytest.approx([paid])
+
+
 @settings(deadline=None)
 @given(st.floats(-1, 3), st.booleans(), st.tuples(*[st.floats(-2, 2)] * 3))
 def test_rewards_stay_within_the_bounds_of_the_spec(height, touching, offset):
@@ -111,7 +135,7 @@ def test_spec_survives_json():
     assert task.make_spec(EnvConfig(episode_steps=7)).episode_steps == 7
 
 
-@pytest.mark.parametrize(("field", "value"), [("action_repeat", 2), ("step_penalty", 0.1)])
+@pytest.mark.parametrize(("field", "value"), [("action_repeat", 2), ("step_penalty", 0.1), ("terminate_action", True)])
 def test_fields_that_would_be_ignored_are_refused(field, value):
     with pytest.raises(ConfigError, match=f"env.{field}"):
         task.make_spec(EnvConfig(**{field: value}))

@@ -89,3 +89,8 @@ def test_who_needs_a_renderer(config, draws):
 def test_a_camera_is_refused_where_the_name_says_what_is_observed():
     with pytest.raises(ConfigError, match=r"env.observation is 'camera'.*suite/cheetah-run"):
         make(EnvConfig(name="suite/cheetah-run", observation="camera"))
+
+
+def test_a_terminate_action_is_refused_where_there_is_none():
+    with pytest.raises(ConfigError, match=r"suite/cartpole-swingup.*env\.terminate_action.*grasp"):
+        make(EnvConfig(name="suite/cartpole-swingup", terminate_action=True))
