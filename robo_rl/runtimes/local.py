@@ -14,8 +14,9 @@ from typing import Any
 from robo_rl.checkpoints.layout import remove_unfinished
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config
+from robo_rl.data.episode import RecordedEpisode
 from robo_rl.errors import RunFailedError
-from robo_rl.experiment import check, open_feed
+from robo_rl.experiment import check, episode_writer, open_feed
 from robo_rl.files import write_json_atomic
 from robo_rl.render import require_gl_backend
 from robo_rl.roles.journal import Report
@@ -46,9 +47,9 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
     open_feed(config, spec)  # a data set that cannot be used is refused before any process starts
     films = config.evaluation.enabled and config.evaluation.video
     evaluator_gl = require_gl_backend() if films else state_only_gl()
-    with run.lock():
+    with run.lock(), episode_writer(config, spec) as record:
         resume_step = run.begin(config, spec)
-        supervisor = Supervisor(config, run, report, resume_step, evaluator_gl)
+        supervisor = Supervisor(config, run, report, resume_step, evaluator_gl, record)
         try:
             supervisor.start()
             final = supervisor.learn(stop)
@@ -93,8 +94,17 @@ class Restarts:
 class Supervisor:
     """The children of one run."""
 
-    def __init__(self, config: Config, run: RunFolder, report: Report, resume_step: int | None, evaluator_gl: str):
-        """Nothing is started yet."""
+    def __init__(
+        self,
+        config: Config,
+        run: RunFolder,
+        report: Report,
+        resume_step: int | None,
+        evaluator_gl: str,
+        record: Callable[[RecordedEpisode], None] | None = None,
+    ) -> None:
+        """Nothing is started yet; `record` is given the actors' episodes."""
+        self._record = record
         self._config, self._run, self._report = config, run, report
         self._resume_step, self._evaluator_gl = resume_step, evaluator_gl
         self._door, self._learners_door = door()
@@ -264,6 +274,8 @@ class Supervisor:
         for kind, what in child.messages():
             if kind == "failed":
                 self._failures[name] = what[1]
+            elif kind == "episode" and self._record is not None:
+                self._record(what)
             elif kind != "finished":
                 self._report(kind, what)
         if is_alive or child.process.exitcode == 0:
