@@ -45,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("config", nargs="?", metavar="CONFIG", help="a preset by name, or a YAML file")
     sub.add_argument("--run", metavar="DIR", help="run folder (default: runs/CONFIG)")
+    sub.add_argument("--record", metavar="DIR", help="add the actors' episodes to the data set in this folder")
     sub.add_argument("-h", "--help", action="store_true", help="every field of CONFIG, with unit and default")
     sub.set_defaults(command=train)
 
@@ -137,16 +138,18 @@ def place_argument(text: str) -> Path:
 
 
 def train(options: argparse.Namespace, flags: list[str]) -> int:
-    """`robo-rl train CONFIG [--run DIR] [--FIELD VALUE ...]`."""
+    """`robo-rl train CONFIG [--run DIR] [--record DIR] [--FIELD VALUE ...]`."""
     from robo_rl import presets
     from robo_rl.checkpoints.run_folder import RunFolder
     from robo_rl.metrics.progress import Progress
 
     if options.help:
-        print("usage: robo-rl train CONFIG [--run DIR] [--FIELD VALUE ...]\n\nEvery field is a flag:\n")
+        print("usage: robo-rl train CONFIG [--run DIR] [--record DIR] [--FIELD VALUE ...]\n\nEvery field is a flag:\n")
         presets.parse(options.config or "grasp_cube", ["--help"])
     if options.config is None:
         raise UserError("train needs a CONFIG: a preset by name (grasp_cube) or a YAML file.")
+    if options.record is not None:
+        flags = [*flags, "--data.record", options.record]
     config = presets.parse(options.config, flags)
     run = RunFolder(options.run or Path("runs") / Path(options.config).stem)
 

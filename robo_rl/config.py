@@ -248,6 +248,9 @@ class DataConfig(Section):
     stream_episodes: int = Field(
         default=8, ge=1, description="Episodes that a streamed set brings in after each dispatch of updates."
     )
+    record: str | None = Field(
+        default=None, description="Folder of a data set that the actors' episodes are added to (--record); none: not."
+    )
 
     @property
     def is_offline(self) -> bool:

@@ -1,7 +1,9 @@
 """From a config to the parts of an experiment: the one place that knows the names of environments and agents."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,6 +16,8 @@ from robo_rl.config import AgentConfig, Config, EnvConfig, QTOptConfig
 from robo_rl.critics.head import ValueHead
 from robo_rl.critics.heads import make_head
 from robo_rl.critics.value_range import value_range
+from robo_rl.data.episode import RecordedEpisode
+from robo_rl.data.recorder import EpisodeRecorder
 from robo_rl.envs.interface import BatchedEnvironment
 from robo_rl.errors import ConfigError
 from robo_rl.replay.rate_limiter import RateLimiter
@@ -49,9 +53,12 @@ class Experiment:
         """The simulations of an evaluator."""
         return envs.make_batched(evaluation_env_config(self.config), self.config.evaluation.envs)
 
-    def actor(self, actor: int = 0, incarnation: int = 0) -> Actor:
-        """An actor with fresh simulations."""
+    def actor(
+        self, actor: int = 0, incarnation: int = 0, record: Callable[[RecordedEpisode], None] | None = None
+    ) -> Actor:
+        """An actor with fresh simulations; `record` is given each of its episodes."""
         config = self.config
+        success = self.spec.has_success
         return Actor(
             self.training_env(),
             exploring(self.agent, config.actor.envs, self.spec.action.shape[0]),
@@ -60,6 +67,7 @@ class Experiment:
             discount=config.agent.discount,
             actor=actor,
             incarnation=incarnation,
+            recorder=None if record is None else EpisodeRecorder(config.actor.envs, success, record),
         )
 
     def initial_state(self) -> LearnerState:
@@ -174,6 +182,9 @@ def _check_data_share(config: Config) -> None:
             "data.share is 1: all that is learned from is a data set, and data.path names none. Record one with "
             "`robo-rl data record` and give its folder (--data.path DIR)."
         )
+    if data.record is not None and (data.is_offline or data.record == data.path):
+        reason = "nothing acts where data.share is 1" if data.is_offline else "data.path is the same folder"
+        raise ConfigError(f"data.record is {data.record}, but {reason}. Leave it out, or name another folder.")
     if data.path is not None and 0 < data.share < 1 and not 0 < round(data.share * batch) < batch:
         raise ConfigError(
             f"data.share is {data.share}, which of a batch of {batch} is {round(data.share * batch)} transitions: the "
@@ -197,6 +208,26 @@ def open_feed(config: Config, spec: EnvSpec, progress: ReadProgress = lambda rea
     agent = config.agent
     seed = seeds.child(config.seed, "data")
     return Feed(config.data, spec, n_step=agent.n_step, discount=agent.discount, seed=seed, progress=progress)
+
+
+@contextlib.contextmanager
+def episode_writer(config: Config, spec: EnvSpec) -> Iterator[Callable[[RecordedEpisode], None] | None]:
+    """What writes the actors' episodes to the data set `config.data.record`; None where they are not recorded.
+
+    Raises:
+        DataError: the folder holds something else, or the recording of another run.
+    """
+    if config.data.record is None:
+        yield None
+        return
+    from robo_rl.data.features import dataset_name, features_of, serialize
+    from robo_rl.data.writer import DatasetWriter
+
+    features = features_of(spec)
+    about = {"env": config.env.model_dump(mode="json"), "policy": "the actors of a training run", "seed": config.seed}
+    about["spec"] = spec.to_json()
+    with DatasetWriter(Path(config.data.record), dataset_name(spec.name), features, about) as writer:
+        yield lambda episode: writer.add(serialize(features, spec, episode))
 
 
 def with_data(experiment: Experiment, progress: ReadProgress = lambda read, episodes: None) -> Experiment:

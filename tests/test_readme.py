@@ -23,6 +23,7 @@ DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "
 
 TINY_EVALUATE = ["--episodes", "2"]
 TINY_PLASTICITY = shlex.split("--steps 4 --measurements 2 --members 1 --inputs 20 --network.width 8 --losses mse")
+TINY_RECORD = ["--episodes", "4", "--envs", "2", "--workers", "1", "--env.episode-steps", "20"]
 
 
 def commands(document: Path) -> list[list[str]]:
@@ -104,8 +105,10 @@ def test_every_robo_rl_command_runs_in_its_order(tmp_path):
             arguments += TINY_PLASTICITY
         elif arguments[0] == "evaluate":
             arguments += TINY_EVALUATE
-            if "--video" in arguments and usable_gl_backend() is None:
-                refusal = "libegl1"
+        elif arguments[:2] == ["data", "record"]:
+            arguments += TINY_RECORD
+        if {"--video", "--frames"} & set(arguments) and usable_gl_backend() is None:
+            refusal = "libegl1"
         done = run(sys.executable, "-m", "robo_rl", *arguments, folder=tmp_path, PYTHONPATH=str(ROOT))
         said = f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
         if refusal is not None:
@@ -113,7 +116,7 @@ def test_every_robo_rl_command_runs_in_its_order(tmp_path):
             assert refusal in done.stderr
             continue
         assert done.returncode == 0, said
-        for flag in ("--run", "--json", "--video"):
+        for flag in ("--run", "--json", "--video", "--out", "--frames"):
             written = value_of(flag, words)
             assert written is None or (tmp_path / written).exists(), said
 

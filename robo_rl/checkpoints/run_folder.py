@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "evaluation",
     "actor.processes",
     "actor.max_restarts",
+    "data.record",
 )
 """Fields in which a resumed run may differ from the one that began it; all others make it another experiment."""
 

@@ -56,8 +56,9 @@ def serialize(features: tfds.features.FeaturesDict, spec: EnvSpec, episode: Reco
             rows["steps"]["observation"][name] = np.array(pictures, object)
     # tfds's own encoding would go row by row, and needs TensorFlow for pictures; these are its results already.
     content = features.serialize_example(rows)
-    # Its own order of the fields differs from call to call; the same recording shall be the same file.
-    return tf_example_pb2.Example.FromString(content).SerializeToString(deterministic=True)
+    # The order of its fields differs from call to call; the same recording shall be the same file.
+    example = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue] - protobuf makes it at import
+    return example.FromString(content).SerializeToString(deterministic=True)
 
 
 def png(picture: np.ndarray) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 
 from robo_rl import seeds
 from robo_rl.agents.agent import Agent, Policy
+from robo_rl.data.recorder import EpisodeRecorder
 from robo_rl.envs.interface import BatchedEnvironment, BatchStep
 from robo_rl.replay.n_step import NStepAdder, concatenate
 from robo_rl.roles.exchange import Chunk, Episode, Reply
@@ -44,8 +45,10 @@ class Actor:
         discount: float,
         actor: int = 0,
         incarnation: int = 0,
+        recorder: EpisodeRecorder | None = None,
     ) -> None:
-        """An actor that draws all its randomness from (root_seed, actor, incarnation)."""
+        """An actor that draws all its randomness from (root_seed, actor, incarnation); `recorder` is shown it all."""
+        self._recorder = recorder
         self._env, self._act = env, act
         self._root_seed, self._actor, self._incarnation = root_seed, actor, incarnation
         self._key = jax.random.key(seeds.child(root_seed, "actor", actor, incarnation))
@@ -103,6 +106,8 @@ class Actor:
         self._actions[self._age, np.arange(self._env.num_envs)] = action
         self._age += 1
         self._returns += step.reward
+        if self._recorder is not None:
+            self._recorder.step(action, step, f"{self._version} updates")
         self._blocks += self._adder.add(
             self._observation, action, step.reward, step.discount, step.last, step.observation
         )
@@ -153,7 +158,10 @@ class Actor:
             self._started += 1
         self._age[indices] = 0
         self._returns[indices] = 0
-        return self._env.reset(indices.tolist(), self._seeds[indices].tolist())
+        fresh = self._env.reset(indices.tolist(), self._seeds[indices].tolist())
+        if self._recorder is not None:
+            self._recorder.start(indices.tolist(), self._seeds[indices].tolist(), fresh)
+        return fresh
 
     def state(self) -> dict[str, Any]:
         """Counters and running episodes, as arrays of fixed shapes; with the weights, all it takes to go on exactly."""

@@ -116,7 +116,9 @@ def actor_main(report: Connection, config: Config, exchange: Connection, actor: 
     """Collect experience with the newest weights until the learner says stop or is gone."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     experiment = build(config)
-    act(experiment.actor(actor, incarnation), exchange, config.actor.chunk_steps)
+    # The parent writes them: it has nothing else to do, and the actor goes on.
+    record = None if config.data.record is None else lambda episode: report.send(("episode", episode))
+    act(experiment.actor(actor, incarnation, record), exchange, config.actor.chunk_steps)
 
 
 def evaluator_main(report: Connection, config: Config, folder: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.checkpoints.writer import CheckpointWriter
 from robo_rl.config import Config
-from robo_rl.experiment import Experiment, build, with_data
+from robo_rl.data.episode import RecordedEpisode
+from robo_rl.experiment import Experiment, build, episode_writer, with_data
 from robo_rl.metrics.sinks import MetricsWriter
 from robo_rl.roles.actor import Actor
 from robo_rl.roles.evaluator import evaluation, greedy, run_episodes
@@ -24,8 +25,8 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
     """
     experiment = with_data(build(config))
     keep = config.checkpoint
-    with run.lock():
-        learner, actor = start(experiment, run, run.begin(config, experiment.spec))
+    with run.lock(), episode_writer(config, experiment.spec) as record:
+        learner, actor = start(experiment, run, run.begin(config, experiment.spec), record)
         evaluate = make_evaluate(experiment, run, learner, report)
         with (
             MetricsWriter(run.path) as metrics,
@@ -60,9 +61,14 @@ def learn_online(
             evaluate(config.evaluation.episodes)
 
 
-def start(experiment: Experiment, run: RunFolder, resume_step: int | None) -> tuple[Learner, Actor]:
-    """Learner and actor, fresh or as the checkpoint of `resume_step` left them."""
-    actor = experiment.actor()
+def start(
+    experiment: Experiment,
+    run: RunFolder,
+    resume_step: int | None,
+    record: Callable[[RecordedEpisode], None] | None = None,
+) -> tuple[Learner, Actor]:
+    """Learner and actor, fresh or as the checkpoint of `resume_step` left them; `record` is given its episodes."""
+    actor = experiment.actor(record=record)
     state = experiment.initial_state()
     if resume_step is None:
         return experiment.learner(state, Counts()), actor

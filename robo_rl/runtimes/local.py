@@ -15,8 +15,9 @@ from robo_rl import envs
 from robo_rl.checkpoints.layout import remove_unfinished
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config
+from robo_rl.data.episode import RecordedEpisode
 from robo_rl.errors import RunFailedError
-from robo_rl.experiment import check, open_feed
+from robo_rl.experiment import check, episode_writer, open_feed
 from robo_rl.files import write_json_atomic
 from robo_rl.render import gl_backend
 from robo_rl.roles.journal import Report
@@ -48,9 +49,9 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
     films = config.evaluation.enabled and config.evaluation.video
     sees = envs.needs_renderer(config.env)
     actor_gl, evaluator_gl = gl_backend(sees), gl_backend(sees or films)
-    with run.lock():
+    with run.lock(), episode_writer(config, spec) as record:
         resume_step = run.begin(config, spec)
-        supervisor = Supervisor(config, run, report, resume_step, actor_gl, evaluator_gl)
+        supervisor = Supervisor(config, run, report, resume_step, actor_gl, evaluator_gl, record)
         try:
             supervisor.start()
             final = supervisor.learn(stop)
@@ -103,8 +104,10 @@ class Supervisor:
         resume_step: int | None,
         actor_gl: str,
         evaluator_gl: str,
-    ):
-        """Nothing is started yet; `actor_gl` and `evaluator_gl` are their MUJOCO_GL."""
+        record: Callable[[RecordedEpisode], None] | None = None,
+    ) -> None:
+        """Nothing is started yet; the `_gl` are MUJOCO_GL of these children; `record` is given the actors' episodes."""
+        self._record = record
         self._config, self._run, self._report, self._resume_step = config, run, report, resume_step
         self._actor_gl, self._evaluator_gl = actor_gl, evaluator_gl
         self._door, self._learners_door = door()
@@ -274,6 +277,8 @@ class Supervisor:
         for kind, what in child.messages():
             if kind == "failed":
                 self._failures[name] = what[1]
+            elif kind == "episode" and self._record is not None:
+                self._record(what)
             elif kind != "finished":
                 self._report(kind, what)
         if is_alive or child.process.exitcode == 0:

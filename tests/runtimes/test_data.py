@@ -11,6 +11,7 @@ from robo_rl.checkpoints.layout import restorable_steps
 from robo_rl.checkpoints.reader import load_meta, load_run
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import DataConfig
+from robo_rl.data.reader import open_for
 from robo_rl.errors import ConfigError, DataError
 from robo_rl.experiment import build, with_data
 from robo_rl.metrics.sinks import read_rows
@@ -19,7 +20,7 @@ from robo_rl.runtimes import inline, local
 from tests.data.parts import toy_episodes, write
 from tests.roles.parts import assert_same_bits, tiny
 from tests.runtimes.test_inline import StopAfter, ignore
-from tests.toys import compiled_once, toy_family
+from tests.toys import SPEC, Reach, compiled_once, toy_family
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -49,6 +50,7 @@ def final(config, run):
     return tree, {name: value for name, value in counts.items() if name != "seconds"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path, recorded, case):
     settings = config(recorded, **CASES[case])
@@ -91,6 +93,7 @@ def test_statistics_take_in_each_recorded_transition_once(recorded):
         assert np.isfinite(returns.variance)
 
 
+@pytest.mark.slow
 def test_without_data_the_run_is_what_it_was(tmp_path, recorded):
     runs = [RunFolder(tmp_path / "plain"), RunFolder(tmp_path / "share 0")]
     configs = [tiny(n_step=3, env_steps=120, log_every=40), config(recorded, share=0.0)]
@@ -110,6 +113,31 @@ assert not {"tensorflow_datasets", "grain", "array_record"} & set(sys.modules), 
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_records_what_its_actors_did_and_is_the_same_run(tmp_path):
+    plain, shown = (tiny(env_steps=120, data=DataConfig(record=folder)) for folder in (None, str(tmp_path / "data")))
+    inline.train(plain, RunFolder(tmp_path / "plain"), ignore)
+    inline.train(shown, RunFolder(tmp_path / "shown"), ignore, StopAfter(4))
+    inline.train(shown, RunFolder(tmp_path / "shown"), ignore)
+    (tree, counts), (want, want_counts) = (
+        final(shown, RunFolder(tmp_path / "shown")),
+        final(plain, RunFolder(tmp_path / "plain")),
+    )
+    assert counts == want_counts
+    assert_same_bits(tree, want)
+    source = open_for(tmp_path / "data", SPEC)
+    # All but those that were running when the run stopped, whose beginning the second half has not seen.
+    assert counts["episodes"] - plain.actor.envs <= len(source) < counts["episodes"]
+    for index in range(len(source)):
+        episode, env = source[index], Reach()
+        env.seed_episode(episode.seed)
+        env.reset()
+        rewards = [env.step(action).reward for action in episode.action]
+        assert rewards == episode.reward.tolist()
+        assert (episode.success, episode.length) == (env.success(), env.length())
+        assert episode.policy.endswith(" updates")
 
 
 def nan_in(folder):
@@ -135,6 +163,13 @@ def test_bad_data_is_refused_before_a_run_begins(tmp_path, case, runtime):
     with pytest.raises(DataError, match=said):
         runtime.train(config(make(tmp_path / "data")), run, ignore)
     assert not run.config_file.exists()
+
+
+def test_where_nothing_can_be_recorded_it_is_said(recorded):
+    with pytest.raises(ConfigError, match="nothing acts"):
+        build(config(recorded, share=1.0, record="elsewhere"))
+    with pytest.raises(ConfigError, match="same folder"):
+        build(config(recorded, record=str(recorded)))
 
 
 def test_offline_without_a_data_set_and_shares_that_round_to_nothing_are_refused(recorded):
