@@ -146,7 +146,7 @@ class QTOpt:
         return maximise(
             lambda actions: value(self.network.value(params, features, actions)),
             key,
-            len(features),
+            features.shape[0],  # not len(): an export leaves the batch size open
             self.spec.action.shape[0],
             search,
         )[0]
@@ -161,7 +161,7 @@ class QTOpt:
         action = self.best_action(policy.averaged, features, key_search, self.config.acting_search)
         noisy = action + self.config.action_noise * jax.random.normal(key_noise, action.shape)
         uniform = jax.random.uniform(key_uniform, action.shape, minval=-1.0, maxval=1.0)
-        random = jax.random.uniform(key_choice, (len(action), 1)) < self.config.epsilon
+        random = jax.random.uniform(key_choice, (action.shape[0], 1)) < self.config.epsilon
         return jnp.where(random, uniform, jnp.clip(noisy, -1.0, 1.0))
 
     def normalized(self, statistics: normalizer.ObservationStatistics, observation: Observation) -> Observation:

@@ -1,6 +1,7 @@
 import functools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -247,3 +248,14 @@ def test_the_network_of_the_face_is_the_one_that_is_used():
     network = make_q_network(config.critic_network, CHAINS, head_of(config).num_outputs)
     state = qt_opt().init(jax.random.key(0))
     assert jax.tree.structure(network.init(jax.random.key(0), jnp.zeros(57))) == jax.tree.structure(state.critic)
+
+
+def test_the_greedy_policy_can_be_exported_for_any_batch_size():
+    agent = qt_opt()
+    policy = agent.policy(agent.init(jax.random.key(0)))
+    (batch,) = jax.export.symbolic_shape("b")
+    observation = {"state": jax.ShapeDtypeStruct((batch, 4), jnp.float32)}
+    exported = jax.export.export(jax.jit(lambda o: agent.act(policy, o, jax.random.key(0), False)))(observation)
+    observation = random_batch(CHAINS, 5).observation
+    want = agent.act(policy, observation, jax.random.key(0), False)
+    np.testing.assert_allclose(exported.call(observation), want, rtol=1e-5)
