@@ -239,3 +239,32 @@ def test_fleets_and_promotions_that_cannot_be(trained, tmp_path, capsys):
     assert "named twice" in refused(capsys, "fleet", trained, trained)
     assert "no evaluations" in refused(capsys, "promote", trained)
     assert "go together" in refused(capsys, "evaluate", trained, "--suite", "grasp")
+
+
+COMPARISON = {"question": "?", "base": "dmc", "losses": ["mse"], "tasks": ["suite/cartpole-balance"],
+              "seeds": [5, 6], "tuning_seeds": [0], "env_steps": 9000}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"losses": ["hl_gaus"]}, ["losses", "hl_gaus", "hl_gauss"]),
+        ({"tasks": ["suite/cheetah-rum"]}, ["suite/cheetah-rum", "suite/cheetah-run"]),
+        ({"axes": {"agent.critic_network.widht": [1]}}, ["agent.critic_network.widht", "agent.critic_network.width"]),
+        ({"seeds": [0, 5]}, ["seeds", "tuning_seeds", "[0]"]),
+    ],
+)
+def test_a_comparison_that_cannot_run_is_refused(tmp_path, capsys, fields, said):
+    file = tmp_path / "comparison.yaml"
+    file.write_text(yaml.safe_dump({**COMPARISON, **fields}))
+    message = refused(capsys, "compare", file, "--run", tmp_path / "run")
+    assert [part for part in said if part not in message] == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_compare_refuses_a_missing_config_no_jobs_and_a_training_preset(tmp_path, capsys):
+    assert "needs a CONFIG" in refused(capsys, "compare")
+    assert "names no losses" in refused(capsys, "compare", "grasp_cube")
+    assert "--jobs is 0" in refused(capsys, "compare", "compare_quick", "--jobs", "0", "--run", tmp_path / "run")
+    assert cli.main(["compare", "--help"]) == 0
+    assert "--tuning-seeds" in capsys.readouterr().out

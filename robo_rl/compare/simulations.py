@@ -71,6 +71,10 @@ class Workers:
             results |= _receive(child)
         return results
 
+    def pids(self) -> list[int]:
+        """The processes."""
+        return [child.process.pid for child in self._children if child.process.pid is not None]
+
     def close(self) -> None:
         """End every worker and whatever it started."""
         for child in self._children:

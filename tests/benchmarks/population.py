@@ -6,13 +6,15 @@ First part: groups of UPDATES updates (two 256-wide two-layer critics and an act
 action 6) of 1 and of MEMBERS members, in turn; the ratio says how many times as long the group of MEMBERS takes.
 Second part: turns of acting and learning of three members in one population, simulations in a worker process, against
 the same turns of three members one after the other as the inline runtime does them. All figures are medians with the
-spread; wall clock.
+spread, of CPU time (the workers' included; other work on the machine matters little) and of wall clock. Linux only.
 """
 
+import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -61,11 +63,26 @@ def filled(experiment: Experiment, members: int) -> Population:
     return population
 
 
-def timed(work: Callable[[], None]) -> float:
-    """Seconds of wall clock that `work` takes."""
-    started = time.perf_counter()
+def timed(work: Callable[[], None], workers: Sequence[int] = ()) -> np.ndarray:
+    """Seconds of CPU, those of the processes `workers` included, and of wall clock that `work` takes, `[2]`."""
+    before = np.array([cpu_seconds(workers), time.perf_counter()])
     work()
-    return time.perf_counter() - started
+    return np.array([cpu_seconds(workers), time.perf_counter()]) - before
+
+
+def cpu_seconds(workers: Sequence[int]) -> float:
+    """CPU seconds that this process and `workers` have used, from the tick counts that Linux keeps."""
+    ticks = 0
+    for pid in workers:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(after_name[11]) + int(after_name[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def show(name: str, pairs: Sequence[np.ndarray]) -> None:
+    """Print figures `[2]` of CPU and of wall clock, one of each per repetition."""
+    cpu, wall = np.array(pairs).T.tolist()
+    print(f"{name}: {spread(cpu)} by CPU time, {spread(wall)} by wall clock", flush=True)
 
 
 def spread(values: list[float]) -> str:
@@ -89,15 +106,17 @@ def update_ratio(members: int, updates: int, repetitions: int) -> None:
     for population in (one, many):
         group(population)()
     times = [(timed(group(one)), timed(group(many))) for _ in range(repetitions)]
-    print(f"updates/s of 1 member: {spread([updates / a for a, _ in times])}")
-    print(f"updates/s of {members} members, each: {spread([updates / b for _, b in times])}")
-    print(f"time of {members} members over time of 1: {spread([b / a for a, b in times])}")
+    show("updates/s of 1 member", [updates / one for one, _ in times])
+    show(f"updates/s of {members} members, each", [updates / many for _, many in times])
+    show(f"time of {members} members over time of 1", [many / one for one, many in times])
 
 
 def overhead(members: int, repetitions: int) -> None:
     """Prints the time of a population's turn over that of the same members trained one by one, inline."""
     base = presets.load(presets.find("dmc"))
-    config = with_fields(base, {"learner.warmup_env_steps": 500, "env_steps": 20_000}, "benchmark")
+    # Short turns: 8 control steps and 16 updates.
+    short = {"actor.chunk_steps": 8, "learner.updates_per_dispatch": 16, "learner.warmup_env_steps": 200}
+    config = with_fields(base, {**short, "env_steps": 20_000}, "benchmark")
     experiment, seeds = build(config), list(range(members))
     alone = []
     for seed in seeds:
@@ -123,14 +142,14 @@ def overhead(members: int, repetitions: int) -> None:
                 jax.block_until_ready(learner.state)
 
         # Both compile, and both are past the warm-up, before anything is timed.
-        while population.counts.updates < 128:
+        while population.counts.updates < 32:
             together()
             one_by_one()
         ratios = []
         for _ in range(repetitions):
             plain = timed(one_by_one)
-            ratios.append(timed(together) / plain)
-    print(f"a population's turn over {members} inline turns: {spread(ratios)}")
+            ratios.append(timed(together, workers.pids()) / plain)
+    show(f"a population's turn over {members} inline turns", ratios)
 
 
 def main() -> None:

@@ -1,0 +1,103 @@
+"""`robo-rl compare` as a user has it: interrupted, started again, and asked for another comparison."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from robo_rl.compare import command
+from robo_rl.compare.cell_folder import CellFolder
+from robo_rl.compare.command import compare_command
+from robo_rl.errors import ConfigError, RunFailedError
+from tests.tiny import TINY_COMPARISON_FLAGS
+from tests.toys import toy_family
+
+TASK = ["--losses", "mse", "--tasks", "suite/cartpole-balance", "--seeds", "100", "101"]
+
+
+def start(folder):
+    words = [sys.executable, "-m", "robo_rl", "compare", "compare_quick", "--run", folder / "run"]
+    return subprocess.Popen(
+        [*map(str, words), *TINY_COMPARISON_FLAGS, *TASK], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_interrupted_and_started_again(tmp_path):
+    first = start(tmp_path)
+    deadline = time.monotonic() + 200
+    while not list((tmp_path / "run" / "cells").glob("*/evaluations.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    first.send_signal(signal.SIGINT)
+    out, err = first.communicate(timeout=200)
+    assert first.returncode == 0, err
+    assert "Stopped" in out or "1 of 1 cells" in out
+    again = start(tmp_path)
+    out, err = again.communicate(timeout=280)
+    assert again.returncode == 0, err
+    assert "1 of 1 cells are finished" in out
+    for path in (tmp_path / "run" / "cells").iterdir():
+        assert CellFolder(path).record()["status"] == "finished"
+    with (tmp_path / "run" / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({(row["loss"], row["seed"], row["env_steps"]) for row in rows}) == len(rows) == 2 * 3
+    assert max(int(row["env_steps"]) for row in rows) == 300
+
+
+@pytest.fixture
+def plan_file(tmp_path):
+    base = tmp_path / "base.yaml"
+    base.write_text("learner: {warmup_env_steps: 10}")
+    path = tmp_path / "plan.yaml"
+    fields = {"question": "?", "base": str(base), "losses": ["mse", "c51"], "tasks": ["toy/reach"], "seeds": [5],
+              "env_steps": 100}  # fmt: skip
+    path.write_text(json.dumps(fields))
+    with toy_family():
+        yield str(path)
+
+
+def pretend(outcomes, began):
+    """In place of `run_cells`: writes the record that each cell ends with."""
+
+    def run_cells(works, jobs, accelerator, report, stop):
+        failed = []
+        for work in works:
+            began.append((work.record["name"], work.attempts))
+            outcome = outcomes.pop(0)
+            folder = CellFolder(work.folder)
+            folder.write_record({**work.record, "status": outcome, "attempts": work.attempts, "error": "why\nbecause"})
+            row = {"seed": 5, "env_steps": 100, "episodes": [{"return": 1.0, "success": None}]}
+            folder.add_evaluations([row])
+            report(work.record["name"], outcome, None)
+            failed += [work.record["name"]] if outcome == "failed" else []
+        return failed
+
+    return run_cells
+
+
+def test_a_finished_cell_is_never_trained_again_and_a_failed_one_is_tried_anew(
+    tmp_path, plan_file, monkeypatch, capsys
+):
+    began, run = [], tmp_path / "run"
+    monkeypatch.setattr(command, "run_cells", pretend(["finished", "failed", "finished"], began))
+    never = lambda: lambda: False  # noqa: E731
+    assert compare_command(plan_file, run, 1, [], {}, never) == 1
+    assert "1 of 2 cells are finished" in (said := capsys.readouterr().out)
+    assert "because" in said
+    assert (run / "summary.json").exists()
+    assert compare_command(plan_file, run, 1, [], {}, never) == 0
+    assert compare_command(plan_file, run, 1, [], {}, never) == 0
+    assert began == [("mse-toy_reach", 1), ("c51-toy_reach", 1), ("c51-toy_reach", 2)]
+    with pytest.raises(ConfigError, match=r"seeds: \[5\] -> \[6\]"):
+        compare_command(plan_file, run, 1, ["--seeds", "6"], {}, never)
+
+
+def test_no_finished_cell_is_an_error_that_says_why(tmp_path, plan_file, monkeypatch):
+    monkeypatch.setattr(command, "run_cells", pretend(["failed", "failed"], []))
+    with pytest.raises(RunFailedError, match=r"(?s)None of the 2 cells.*because"):
+        compare_command(plan_file, tmp_path / "run", 1, [], {}, lambda: lambda: False)
