@@ -140,6 +140,7 @@ def _score(row: Mapping[str, Any], axes: Sequence[str], losses: Collection[str],
     seed, env_steps = _whole(row, "seed"), _whole(row, "env_steps")
     value = _number(row, "return")
     success = None if row["success"] == "" else _number(row, "success")
+    # A percentage here would make the task count a hundredfold in every average.
     if success is not None and not 0 <= success <= 1:
         raise ValueError(f"success is {success}; a rate lies in 0..1")
     return Score(group_of(row["loss"], row, axes), row["task"], seed, env_steps, value, success)
