@@ -46,6 +46,7 @@ def write_report(folder: Path, repetitions: int = REPETITIONS) -> None:
         write_json_atomic(folder / "summary.json", summary)
         drawn = _draw(folder / "plots", plots(summary))
         text = report_page(results, summary, drawn)
+        # A reader who reloads the page while cells train sees the old one or the whole new one.
         temporary = folder / "report.html.tmp"
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(folder / "report.html")

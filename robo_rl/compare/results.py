@@ -97,6 +97,7 @@ def read_results(folder: Path) -> Results:
         for task in plan["tasks"]
         for record in [records.get((group, task), {})]
     )
+    # Before the scores are read: a comparison that has only just begun may not have the file yet.
     if not any(cell.status == "finished" for cell in cells):
         counts = ", ".join(f"{sum(c.status == s for c in cells)} {s}" for s in ("failed", "running", "not begun"))
         raise UserError(
@@ -111,6 +112,7 @@ def read_results(folder: Path) -> Results:
 
 def final_scores(results: Results, group: Group, tasks: Sequence[str]) -> np.ndarray:
     """Normalised scores `[seed, task]` of the last evaluation of each run of finished cells."""
+    # The last and never the best: a maximum over noisy evaluations is too high, the more so the noisier a loss is.
     last = {(s.task, s.seed): normalised(s) for s in _of(results, group, tasks)}
     return np.array([[last[task, seed] for task in tasks] for seed in results.common_seeds(group, tasks)])
 

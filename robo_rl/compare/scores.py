@@ -91,20 +91,20 @@ def read_scores(path: Path, axes: Sequence[str], losses: Collection[str], tasks:
             f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(columns) or 'none'}. The file is of "
             "another comparison or was edited; run `robo-rl compare` again on this folder to have it written anew."
         )
-    scores: list[Score] = []
-    seen: set[tuple[Group, str, int, int]] = set()
+    # A resumed cell may judge a step again, on the same episodes: a row that says the same again counts once.
+    scores: dict[tuple[Group, str, int, int], Score] = {}
     for line, row in rows:
         try:
             score = _score(row, axes, losses, tasks)
-            if (key := score[:4]) in seen:
-                raise ValueError("the same loss, task, seed, env_steps and axes stand in an earlier line")
+            if scores.setdefault(score[:4], score) != score:
+                raise ValueError(
+                    "an earlier line gives another score for the same loss, task, seed, env_steps and axes"
+                )
         except ValueError as error:
             raise UserError(
                 f"{path}, line {line}: {error}. Mend or remove the line, or let `robo-rl compare` write the file anew."
             ) from error
-        seen.add(key)
-        scores.append(score)
-    return scores
+    return list(scores.values())
 
 
 def quantity(score: Score) -> float:
@@ -140,6 +140,7 @@ def _score(row: Mapping[str, Any], axes: Sequence[str], losses: Collection[str],
     seed, env_steps = _whole(row, "seed"), _whole(row, "env_steps")
     value = _number(row, "return")
     success = None if row["success"] == "" else _number(row, "success")
+    # A percentage here would make the task count a hundredfold in every average.
     if success is not None and not 0 <= success <= 1:
         raise ValueError(f"success is {success}; a rate lies in 0..1")
     return Score(group_of(row["loss"], row, axes), row["task"], seed, env_steps, value, success)

@@ -146,6 +146,7 @@ def verdict(estimate: Estimate, neutral: float, seeds: int) -> str:
 
     neutral: the value that means no difference    seeds: of the smaller of the two groups
     """
+    # One seed resampled is that seed again: an interval of no width, which would "prove" anything.
     if seeds < LEAST_SEEDS:
         return "too few seeds"
     if estimate.low > neutral:
@@ -156,6 +157,7 @@ def verdict(estimate: Estimate, neutral: float, seeds: int) -> str:
 def _estimates(function: Callable[..., np.ndarray], matrices: Sequence[np.ndarray], repetitions: int) -> list[Estimate]:
     """`function` of the matrices, a vector, with the percentile interval of each entry; equal inputs, equal output."""
     library = rliable_library()
+    # To rliable a list of matrices is one group each, whose seeds are resampled independently of each other.
     scores = matrices[0] if len(matrices) == 1 else list(matrices)
     with _seeded():
         points, intervals = library.get_interval_estimates(

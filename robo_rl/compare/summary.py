@@ -71,6 +71,7 @@ def reference_of(group: Group, groups: Sequence[Group]) -> Group | None:
 
     None for the reference itself, and where the reference has nothing finished.
     """
+    # Losses with something finished: where the baseline failed throughout, another must stand in for it.
     losses = list(dict.fromkeys(other.loss for other in groups))
     baseline = BASELINE if BASELINE in losses else losses[0]
     reference = groups[0] if len(losses) == 1 else Group(baseline, group.axes)

@@ -32,13 +32,17 @@ def test_a_row_becomes_a_score_with_the_axes_in_its_group(tmp_path):
         ("mse,suite/cheetah-run,3,1000,512.5,1.2,256", "success is 1.2"),
         ("mse,suite/cheetah-run,3,1000", "not as many cells"),
         (f"{GOOD},more", "not as many cells"),
-        (GOOD, "an earlier line"),
+        (GOOD.replace("512.5", "500"), "an earlier line gives another score"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_line(tmp_path, line, complaint):
     with pytest.raises(UserError, match="line 3: ") as error:
         read(tmp_path / "scores.csv", GOOD, line)
     assert complaint in str(error.value)
+
+
+def test_a_row_that_says_the_same_again_counts_once(tmp_path):
+    assert len(read(tmp_path / "scores.csv", GOOD, GOOD)) == 1
 
 
 def test_a_missing_file_or_column_is_named(tmp_path):
