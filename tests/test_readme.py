@@ -21,6 +21,14 @@ DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "
              *(ROOT / "launch").glob("*.md")]  # fmt: skip
 
 TINY_EVALUATE = ["--episodes", "2"]
+TINY_SUITE = """
+task: grasp/*
+episodes: 4
+block_episodes: 2
+envs: 2
+variations: {nominal: {}, slippery: {env: {variation: {friction_scale: 0.5}}}}
+promotion: {min_episodes: 2}
+"""
 
 
 def commands(document: Path) -> list[list[str]]:
@@ -87,12 +95,16 @@ def test_a_pip_line_installs_this_project_with_extras_that_exist(words):
 @pytest.mark.timeout(900)
 def test_every_robo_rl_command_runs_in_its_order(tmp_path):
     first_run = value_of("--run", of_kind("robo-rl", "train")[0])
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    (tmp_path / "tiny.yaml").write_text(TINY_SUITE)
     for words in of_kind("robo-rl"):
         arguments, refusal = words[1:], None
         if arguments[0] == "train":
             # All as processes would take minutes; the first run is as a user has it.
             runtime = "local" if value_of("--run", words) == first_run else "inline"
             arguments += [*TINY_FLAGS, "--runtime", runtime]
+        elif arguments[0] == "fleet":
+            arguments += ["--suite", "tiny.yaml"]
         elif arguments[0] == "evaluate":
             arguments += TINY_EVALUATE
             if "--video" in arguments and usable_gl_backend() is None:

@@ -66,14 +66,19 @@ def note(block, name, spent):
     (folder / name).write_text(json.dumps(spent))
 
 
+def train_tiny(folder):
+    """A run of the preset's networks with two checkpoints, after 600 and 1200 environment steps."""
+    flags = [text for flag, value in FLAGS.items() for text in (f"--{flag}", str(value))]
+    assert cli.main(["train", "grasp_cube", "--run", str(folder), *flags]) == 0
+    return RunFolder(folder)
+
+
 def main():
     from tests.benchmarks import fleet_overhead  # by its importable name: workers cannot import __main__
 
     with tempfile.TemporaryDirectory() as name, ProcessExecutor(1, {"JAX_PLATFORMS": "cpu"}) as executor:
         folder = Path(name)
-        flags = [text for flag, value in FLAGS.items() for text in (f"--{flag}", str(value))]
-        cli.main(["train", "grasp_cube", "--run", str(folder / "run"), *flags])
-        run = RunFolder(folder / "run")
+        run = train_tiny(folder / "run")
         first, *_, last = committed_steps(run.checkpoints)
         (run.checkpoints / str(last)).rename(folder / str(last))
         for step in (first, last):
