@@ -118,6 +118,7 @@ def test_evaluate_judges_the_newest_checkpoint_and_writes_the_record(trained, tm
     record = json.loads((tmp_path / "record.json").read_text())
     assert [episode["seed"] for episode in record["episodes"]] == [7, 8, 9]
     again = robo_rl("evaluate", trained / "checkpoints" / "400", "--episodes", 3, "--episode-seed", 7)
+    assert again.returncode == 0, again.stderr
     assert again.stdout == done.stdout, "the same checkpoint and seeds gave another result"
 
 

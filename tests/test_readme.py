@@ -24,6 +24,14 @@ DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "
 TINY_EVALUATE = ["--episodes", "2"]
 TINY_PLASTICITY = shlex.split("--steps 4 --measurements 2 --members 1 --inputs 20 --network.width 8 --losses mse")
 TINY_RECORD = ["--episodes", "4", "--envs", "2", "--workers", "1", "--env.episode-steps", "20"]
+TINY_SUITE = """
+task: grasp/*
+episodes: 4
+block_episodes: 2
+envs: 2
+variations: {nominal: {}, slippery: {env: {variation: {friction_scale: 0.5}}}}
+promotion: {min_episodes: 2}
+"""
 
 
 def commands(document: Path) -> list[list[str]]:
@@ -90,6 +98,8 @@ def test_a_pip_line_installs_this_project_with_extras_that_exist(words):
 @pytest.mark.timeout(900)
 def test_every_robo_rl_command_runs_in_its_order(tmp_path):
     first_run = value_of("--run", of_kind("robo-rl", "train")[0])
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    (tmp_path / "tiny.yaml").write_text(TINY_SUITE)
     for words in of_kind("robo-rl"):
         arguments, refusal = words[1:], None
         if arguments[0] == "train":
@@ -103,6 +113,8 @@ def test_every_robo_rl_command_runs_in_its_order(tmp_path):
             arguments += [*TINY_COMPARISON_FLAGS, "--tasks", "suite/cartpole-balance", "--losses", "hl_gauss"]
         elif arguments[0] == "plasticity":
             arguments += TINY_PLASTICITY
+        elif arguments[0] == "fleet":
+            arguments += ["--suite", "tiny.yaml"]
         elif arguments[0] == "evaluate":
             arguments += TINY_EVALUATE
         elif arguments[:2] == ["data", "record"]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from robo_rl import presets
 from robo_rl.evaluation import evaluate_checkpoint
 from robo_rl.export.loading import load_export
 
@@ -19,11 +20,18 @@ def test_there_is_one_for_a_first_command():
 def test_it_is_small_and_says_where_it_comes_from(file):
     assert file.stat().st_size < 3e6
     page = (FOLDER / "README.md").read_text()
-    provenance = load_export(file).provenance
+    exported = load_export(file)
+    provenance = exported.provenance
     assert provenance["trained_with"]["git"]["dirty"] is False
     assert provenance["trained_with"]["git"]["commit"][:7] in page
-    assert f"--seed {provenance['trained_with']['seed']} --env-steps {provenance['env_steps']}" in page
+    assert f"--seed {provenance['trained_with']['seed']} --env-steps {exported.config.env_steps}`" in page
+    assert exported.config.env_steps <= provenance["env_steps"] < exported.config.env_steps + 200
     assert f"{provenance['evaluation']['success']['rate']:.1%}".replace("%", " %") in page
+
+
+def test_it_is_of_the_preset_as_it_is_now():
+    trained, now = load_export(FOLDER / "grasp_cube.zip").config, presets.parse("grasp_cube", [])
+    assert (trained.agent, trained.env, trained.replay) == (now.agent, now.env, now.replay)
 
 
 def test_the_cube_is_grasped():

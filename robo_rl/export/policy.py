@@ -12,6 +12,8 @@ from jax import export as jax_export
 import robo_rl
 from robo_rl import presets
 from robo_rl.agents.agent import Policy
+from robo_rl.checkpoints.hashes import item_digest
+from robo_rl.checkpoints.layout import POLICY
 from robo_rl.checkpoints.manifest import environment_manifest
 from robo_rl.checkpoints.reader import load_meta, load_policy
 from robo_rl.checkpoints.run_folder import RunFolder
@@ -99,16 +101,30 @@ def provenance_of(folder: Path, step: int) -> dict[str, Any]:
 
     A `checkpoints` folder that stands alone leaves `trained_with` and `evaluation` None.
     """
-    run = RunFolder(folder.parent)
+    promotion = promotion_of(folder)
+    run = RunFolder(folder.parent if promotion is None else folder.parent.resolve().parent.parent)
     evaluation = run.evaluations / f"{step}.json"
+    # A resumed run may have judged another policy under this step since the copy was made
+    digests = {item_digest(place / str(step), POLICY) for place in (folder, run.checkpoints)}
+    is_of_this_policy = evaluation.is_file() and len(digests - {None}) == 1
     here = environment_manifest()
     return {
         "run": run.path.name,
         "env_steps": step,
         "trained_with": _trained_with(run),
         "exported_with": {"robo_rl": robo_rl.__version__, "git": here["git"], "packages": here["packages"]},
-        "evaluation": read_json(evaluation) if evaluation.is_file() else None,
+        "evaluation": read_json(evaluation) if is_of_this_policy else None,
+        "promotion": promotion,
     }
+
+
+def promotion_of(folder: Path) -> dict[str, Any] | None:
+    """The entry of promoted.json, with its evidence, for a `checkpoints` folder that `best` leads to; else None."""
+    place = folder.parent.resolve()
+    history = place.parent.parent / "promoted.json"
+    if place.parent.name != "promoted" or not history.is_file():
+        return None
+    return next((one for one in read_json(history)["promotions"] if f"{one['number']:04d}" == place.name), None)
 
 
 def _trained_with(run: RunFolder) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """What a worker of the fleet does: evaluate one block, deterministically, and write its file.
 
-A worker keeps what the next block will probably need: the agent and the simulations of a run, and the policy it
+A worker keeps what the next block will probably need: the agent and the simulations of a run, and the policies it
 loaded last. Nothing of it changes a result.
 """
 
@@ -23,6 +23,10 @@ from robo_rl.roles.evaluator import Greedy, greedy, policy_template, run_episode
 
 MOST_ENVIRONMENTS = 12
 """Sets of simulations a worker keeps; the one used longest ago is closed for a new one."""
+
+
+MOST_RUNS = 4
+"""Runs of which a worker keeps the agent, compiled once for all checkpoints, and policies that it keeps."""
 
 
 class Bench(NamedTuple):
@@ -68,7 +72,7 @@ def warm_up(run: str) -> None:
     _bench(run)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=MOST_RUNS)
 def _bench(run: str) -> Bench:
     folder = RunFolder(run)
     experiment = build(presets.validate(folder.config(), str(folder.config_file)))
@@ -98,7 +102,8 @@ def _environment(suite_json: str, run: str, variation: str) -> BatchedEnvironmen
     return _environments[key]
 
 
-@functools.lru_cache(maxsize=1)
+# As many as there are benches: runs take turns, and a worker that kept one policy would load at every block
+@functools.lru_cache(maxsize=MOST_RUNS)
 def _policy(run: str, step: int, digest: str) -> Policy:
     folder = RunFolder(run).checkpoints
     try:

@@ -1,10 +1,16 @@
-"""What a fleet adds to 200 episodes of the grasp task: `python tests/benchmarks/fleet_overhead.py`.
+"""What a fleet adds to 200 episodes of the grasp task: `python tests/benchmarks/fleet_overhead.py [REPETITIONS]`.
 
-Trains a tiny run, judges one of its checkpoints so that the worker is warm, and then another: 200 episodes in blocks
-of 25. Prints what the parts took: playing the episodes, loading the policy, writing and merging results, dispatch.
+Trains a tiny run with the preset's networks, judges one of its checkpoints so that the worker is warm, and then new
+ones: 200 episodes in blocks of 25, one worker. Prints what the parts took by the clock and in CPU seconds: medians over
+the repetitions, with the least and the most. On a machine that others use too, only CPU seconds say something of the
+program; by the clock every part also holds its waits for a core. Each repetition starts the coordinator anew, which a
+fleet that follows a run does once.
 """
 
 import json
+import shutil
+import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,21 +30,26 @@ FLAGS = {
     "env-steps": 1200, "runtime": "inline", "log-every": 400, "evaluation.episodes": 1, "evaluation.final-episodes": 1,
     "learner.warmup-env-steps": 800, "checkpoint.policy-every": 600, "checkpoint.run-every": 600,
 }  # fmt: skip
+EPISODES, REST, COORDINATOR = "playing episodes", "the rest in the worker", "coordinator and queues"
+TIMED = {"run_episodes": EPISODES, "load_policy": "loading the policy", "write_result": "writing blocks"}
+PARTS = (EPISODES, "loading the policy", "writing blocks", "merging", REST, COORDINATOR)
 
 
-TIMED = {"run_episodes": "episodes", "load_policy": "loading the policy", "write_result": "writing blocks"}
+def clocks():
+    """Seconds by the clock and of CPU in this process."""
+    return time.perf_counter(), time.process_time()
 
 
 def evaluate(suite, block):
-    """`evaluate_block`, and beside its result how long its parts took (s)."""
-    real = {name: getattr(worker, name) for name in TIMED}
+    """`evaluate_block`, and beside its result how long its parts took."""
+    start, real = clocks(), {name: getattr(worker, name) for name in TIMED}
     spent = {}
 
     def timed(name):
         def call(*arguments):
-            start = time.perf_counter()
+            before = clocks()
             result = real[name](*arguments)
-            spent[TIMED[name]] = time.perf_counter() - start
+            spent[TIMED[name]] = since(before)
             return result
 
         return call
@@ -50,14 +61,18 @@ def evaluate(suite, block):
     finally:
         for name, function in real.items():
             setattr(worker, name, function)
-    note(block, f"block {block.index}", spent)
+    note(block, f"block {block.index}", {**spent, "whole call": since(start)})
 
 
 def timed_merge(suite, block):
-    """`merge`, and how long it took (s)."""
-    start = time.perf_counter()
+    """`merge`, and how long it took."""
+    start = clocks()
     merge(suite, block)
-    note(block, "merge", {"merging": time.perf_counter() - start})
+    note(block, "merge", {"merging": since(start), "whole call": since(start)})
+
+
+def since(start):
+    return [now - then for now, then in zip(clocks(), start, strict=True)]
 
 
 def note(block, name, spent):
@@ -66,29 +81,57 @@ def note(block, name, spent):
     (folder / name).write_text(json.dumps(spent))
 
 
-def main():
+def train_tiny(folder):
+    """A run of the preset's networks with two checkpoints, after 600 and 1200 environment steps."""
+    flags = [text for flag, value in FLAGS.items() for text in (f"--{flag}", str(value))]
+    assert cli.main(["train", "grasp_cube", "--run", str(folder), *flags]) == 0
+    return RunFolder(folder)
+
+
+def judge(run, executor, step):
+    """Part -> [seconds by the clock, CPU seconds] of judging one more checkpoint."""
     from tests.benchmarks import fleet_overhead  # by its importable name: workers cannot import __main__
 
+    start = clocks()
+    calls = (fleet_overhead.evaluate, fleet_overhead.timed_merge)
+    tally = run_fleet([run], lambda run: SUITE, executor, 1, calls, report=lambda note: None)
+    whole = since(start)
+    assert tally.blocks == SUITE.blocks
+    parts = {}
+    for which in (0, 1):
+        total = Counter()
+        for file in (run.path.parent / f"seconds-{step}").iterdir():
+            total.update({name: both[which] for name, both in json.loads(file.read_text()).items()})
+        in_calls = total.pop("whole call")
+        total[REST] = in_calls - sum(total.values())
+        # By the clock the calls lie within the whole; CPU seconds are counted by each process for itself.
+        total[COORDINATOR] = whole[0] - in_calls if which == 0 else whole[1]
+        for name in PARTS:
+            parts.setdefault(name, []).append(total[name])
+    return parts
+
+
+def main():
+    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     with tempfile.TemporaryDirectory() as name, ProcessExecutor(1, {"JAX_PLATFORMS": "cpu"}) as executor:
-        folder = Path(name)
-        flags = [text for flag, value in FLAGS.items() for text in (f"--{flag}", str(value))]
-        cli.main(["train", "grasp_cube", "--run", str(folder / "run"), *flags])
-        run = RunFolder(folder / "run")
-        first, *_, last = committed_steps(run.checkpoints)
-        (run.checkpoints / str(last)).rename(folder / str(last))
-        for step in (first, last):
-            if step == last:
-                (folder / str(last)).rename(run.checkpoints / str(last))
-            start = time.perf_counter()
-            calls = (fleet_overhead.evaluate, fleet_overhead.timed_merge)
-            run_fleet([run], lambda run: SUITE, executor, 1, calls, report=lambda note: None)
-            whole = time.perf_counter() - start
-        parts = Counter()
-        for file in (folder / f"seconds-{last}").iterdir():
-            parts.update(json.loads(file.read_text()))
-    parts["dispatch and the rest"] = whole - sum(parts.values())
-    for name, seconds in parts.most_common():
-        print(f"{name:24} {seconds:7.3f} s  {seconds / whole:7.2%}")
+        run = train_tiny(Path(name) / "run")
+        first, *others = committed_steps(run.checkpoints)
+        for step in others:
+            (run.checkpoints / str(step)).rename(Path(name) / "later")
+        judge(run, executor, first)
+        found = []
+        for number in range(repetitions):
+            step = 5000 * (number + 1)
+            shutil.copytree(run.checkpoints / str(first), run.checkpoints / f"{step}.unfinished")
+            (run.checkpoints / f"{step}.unfinished").rename(run.checkpoints / str(step))
+            found.append(judge(run, executor, step))
+    for which, kind in enumerate(("seconds by the clock", "CPU seconds")):
+        print(f"\n{kind}, median [least, most] of {len(found)}; share of playing the episodes")
+        for part in PARTS:
+            seconds = [parts[part][which] for parts in found]
+            shares = [parts[part][which] / parts[EPISODES][which] for parts in found]
+            shown = f"{statistics.median(seconds):7.3f} [{min(seconds):.3f}, {max(seconds):.3f}]"
+            print(f"{part:24} {shown:28} {statistics.median(shares):7.2%} [{min(shares):.2%}, {max(shares):.2%}]")
 
 
 if __name__ == "__main__":

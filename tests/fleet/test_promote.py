@@ -13,6 +13,7 @@ from robo_rl.checkpoints.locks import exclusive
 from robo_rl.checkpoints.reader import load_policy
 from robo_rl.checkpoints.writer import CheckpointWriter
 from robo_rl.errors import CheckpointError, UserError
+from robo_rl.export.policy import provenance_of
 from robo_rl.fleet import promote as promoting
 from robo_rl.fleet.blocks import Block, block_file, open_suite, write_result
 from robo_rl.fleet.promote import promote, read_history
@@ -70,6 +71,19 @@ def test_the_first_needs_nobody_to_beat_and_the_next_must_be_better(tmp_path):
     assert (first["against"], second["against"]["step"]) == (None, 200)
     assert second["evidence"]["blocks"] == [1, 3]
     assert second["evidence"]["comparison"]["low"] == decision.comparison.low > 0.05
+
+
+def test_an_export_of_best_carries_its_evidence(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+    promote(run)
+    run.write_evaluation(100, {"made up": True})
+    provenance = provenance_of(run.path / "best" / "checkpoints", 100)
+    assert (provenance["run"], provenance["promotion"]["evidence"]["mean"]) == ("run", 0.9)
+    assert provenance["evaluation"] == {"made up": True}
+    assert provenance_of(run.checkpoints, 100)["promotion"] is None
+    shutil.rmtree(run.checkpoints / "100")
+    stub.add_checkpoint(run, 100, "of a resumed run")
+    assert provenance_of(run.path / "best" / "checkpoints", 100)["evaluation"] is None
 
 
 def test_a_lucky_half_promotes_nothing(tmp_path):
