@@ -163,6 +163,12 @@ class SACConfig(Section):
     )
     initial_temperature: float = Field(default=0.01, gt=0, description="Weight of the entropy at the start.")
     temperature_learning_rate: float = Field(default=3e-4, ge=0, description="Adam on the log temperature; 0 holds it.")
+    exploration_octaves: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Octaves of the actors' noise: 1 is white; the slowest of n lasts 2^(n-1) control steps.",
+    )
     target_entropy_per_dimension: float = Field(default=-0.5, description="Target entropy (nats) per action dimension.")
     entropy_in_target: bool = Field(default=True, description="Whether the critics' target holds the entropy bonus.")
     normalize_observations: bool = Field(default=True, description="Running mean and deviation of every observation.")

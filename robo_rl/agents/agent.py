@@ -19,14 +19,15 @@ class Agent(NamedTuple):
     """A bundle of pure functions; all of them can be jitted, vmapped over members, and scanned.
 
     init:    key -> state
-    act:     policy, observation `[B, ...]`, key, explore -> actions `[B, A]` in [-1, 1]
+    act:     policy, observation `[B, ...]`, key, step, explore -> actions `[B, A]` in [-1, 1]; the key is the actor's
+             and stays, `step` counts its control steps, so that noise can outlast one of them
     update:  state, transitions `[B, ...]`, key -> state, metrics: one gradient step
     policy:  state -> policy
     observe: state, experience `[M, ...]`, mask `[M]` -> state: running statistics take in new experience, once
     """
 
     init: Callable[[Array], AgentState]
-    act: Callable[[Policy, Observation, Array, bool], Array]
+    act: Callable[[Policy, Observation, Array, Array | int, bool], Array]
     update: Callable[[AgentState, Transition, Array], tuple[AgentState, Metrics]]
     policy: Callable[[AgentState], Policy]
     observe: Callable[[AgentState, Experience, Array], AgentState]

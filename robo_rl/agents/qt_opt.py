@@ -151,13 +151,13 @@ class QTOpt:
             search,
         )[0]
 
-    def act(self, policy: QTOptPolicy, observation: Observation, key: Array, explore: bool) -> Array:
+    def act(self, policy: QTOptPolicy, observation: Observation, key: Array, step: Array | int, explore: bool) -> Array:
         """Actions `[B, A]`: the best found, with noise where exploring, or now and then (epsilon) uniform ones."""
         features = self.network.encode(policy.averaged, self.normalized(policy.observations, observation))
         if not explore:
             # A search needs random numbers; for the greedy policy they are always the same ones.
             return self.best_action(policy.averaged, features, jax.random.key(0), self.config.acting_search)
-        key_search, key_noise, key_uniform, key_choice = jax.random.split(key, 4)
+        key_search, key_noise, key_uniform, key_choice = jax.random.split(jax.random.fold_in(key, step), 4)
         action = self.best_action(policy.averaged, features, key_search, self.config.acting_search)
         noisy = action + self.config.action_noise * jax.random.normal(key_noise, action.shape)
         uniform = jax.random.uniform(key_uniform, action.shape, minval=-1.0, maxval=1.0)

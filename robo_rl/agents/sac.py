@@ -22,7 +22,8 @@ from robo_rl.config import SACConfig
 from robo_rl.critics import return_scaling
 from robo_rl.critics.head import ValueHead, combine
 from robo_rl.networks import normalizer
-from robo_rl.networks.actor_critic import greedy_action, make_actor, make_critic, sample_action
+from robo_rl.networks.actor_critic import greedy_action, make_actor, make_critic, sample_action, squashed_action
+from robo_rl.networks.exploration import lasting_noise
 from robo_rl.networks.features import make_encoder
 from robo_rl.networks.network import Network, Params, ensemble
 from robo_rl.networks.random_shift import augment
@@ -180,10 +181,13 @@ class SAC:
         temperature = jnp.exp(state.log_temperature) * self.config.entropy_in_target
         return return_scaling.entropy_room(temperature, self.action_size, self.config.discount)
 
-    def act(self, policy: SACPolicy, observation: Observation, key: Array, explore: bool) -> Array:
-        """Actions `[B, A]`: sampled, or the tanh of the mean."""
+    def act(self, policy: SACPolicy, observation: Observation, key: Array, step: Array | int, explore: bool) -> Array:
+        """Actions `[B, A]`: sampled with noise that may outlast a step, or the tanh of the mean."""
         outputs = self.actor.apply(policy.actor, self.features(policy.encoder, policy.observations, observation))
-        return sample_action(outputs, key)[0] if explore else greedy_action(outputs)
+        if not explore:
+            return greedy_action(outputs)
+        noise = lasting_noise(key, step, (len(outputs), self.action_size), self.config.exploration_octaves)
+        return squashed_action(outputs, noise)[0]
 
     def policy(self, state: SACState) -> SACPolicy:
         """The part of the state that acting needs."""

@@ -160,7 +160,7 @@ def exploring_members(agent: Agent, num_envs: int, action_size: int) -> Any:
     """
 
     def explore(policy: Policy, observation: Observation, key: Array, step: int) -> Array:
-        return agent.act(policy, observation, jax.random.fold_in(key, step), True)
+        return agent.act(policy, observation, key, step, True)
 
     def uniform(key: Array, step: int) -> Array:
         return jax.random.uniform(jax.random.fold_in(key, step), (num_envs, action_size), minval=-1, maxval=1)
@@ -179,7 +179,7 @@ def greedy_members(agent: Agent, members: int) -> Any:
 
     def act(policy: Policy, observation: Observation) -> Array:
         split = jax.tree.map(lambda x: x.reshape(members, -1, *x.shape[1:]), dict(observation))
-        actions = jax.vmap(lambda p, o: agent.act(p, o, jax.random.key(0), False))(policy, split)
+        actions = jax.vmap(lambda p, o: agent.act(p, o, jax.random.key(0), 0, False))(policy, split)
         return actions.reshape(-1, actions.shape[-1])
 
     return jax.jit(act)

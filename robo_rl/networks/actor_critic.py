@@ -71,14 +71,18 @@ def make_critic(config: NetworkConfig, spec: EnvSpec, outputs: int, image: Image
 
 
 def sample_action(outputs: Array, key: Array) -> tuple[Array, Array]:
-    """A tanh-Gaussian action `[B, A]` from actor outputs `[B, 2A]`, and its log-probability `[B]`.
+    """A tanh-Gaussian action `[B, A]` from actor outputs `[B, 2A]`, and its log-probability `[B]`."""
+    return squashed_action(outputs, jax.random.normal(key, (outputs.shape[0], outputs.shape[1] // 2)))
+
+
+def squashed_action(outputs: Array, noise: Array) -> tuple[Array, Array]:
+    """The action `[B, A]` that standard normal `noise [B, A]` makes of actor outputs `[B, 2A]`; log-probability `[B]`.
 
     The density correction log(1 - tanh(u)^2) is written as 2 (log 2 - u - softplus(-2u)), which does not overflow
     (Haarnoja et al. 2018, arXiv 1812.05905, appendix C).
     """
     mean, log_std = jnp.split(outputs, 2, axis=-1)
     log_std = jnp.clip(log_std, *LOG_STD_RANGE)
-    noise = jax.random.normal(key, mean.shape)
     before_tanh = mean + jnp.exp(log_std) * noise
     gaussian = -0.5 * (noise**2 + jnp.log(2 * jnp.pi)) - log_std
     correction = 2 * (jnp.log(2.0) - before_tanh - jax.nn.softplus(-2 * before_tanh))

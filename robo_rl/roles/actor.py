@@ -20,9 +20,7 @@ Act = Callable[[Policy | None, Observation, Array, int], Array]
 
 def exploring(agent: Agent, num_envs: int, action_size: int) -> Act:
     """The jitted behaviour of an actor: uniform actions before the first weights, then the agent's exploration."""
-    explore = jax.jit(
-        lambda policy, observation, key, step: agent.act(policy, observation, jax.random.fold_in(key, step), True)
-    )
+    explore = jax.jit(lambda policy, observation, key, step: agent.act(policy, observation, key, step, True))
     shape = (num_envs, action_size)
     uniform = jax.jit(lambda key, step: jax.random.uniform(jax.random.fold_in(key, step), shape, minval=-1, maxval=1))
 

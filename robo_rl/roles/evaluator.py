@@ -22,7 +22,7 @@ Greedy = Callable[[Policy, Observation], Array]
 
 def greedy(agent: Agent) -> Greedy:
     """The agent's behaviour without exploration, jitted."""
-    return jax.jit(lambda policy, observation: agent.act(policy, observation, jax.random.key(0), False))
+    return jax.jit(lambda policy, observation: agent.act(policy, observation, jax.random.key(0), 0, False))
 
 
 def run_episodes(

@@ -81,7 +81,7 @@ class AgentConformance:
     @classmethod
     def programs(cls, agent):
         """The agent's functions, compiled once for the whole class."""
-        act = jax.jit(agent.act, static_argnums=3)
+        act = jax.jit(agent.act, static_argnums=4)
         return agent._replace(
             init=jax.jit(agent.init), act=act, update=jax.jit(agent.update), observe=jax.jit(agent.observe)
         )
@@ -100,19 +100,22 @@ class AgentConformance:
         observation = random_batch(CHAINS, size).observation
         policy = programs.policy(state)
         for explore in (True, False):
-            action = programs.act(policy, observation, jax.random.key(0), explore)
+            action = programs.act(policy, observation, jax.random.key(0), 0, explore)
             assert action.shape == (size, 2)
             assert action.dtype == jnp.float32
             assert np.abs(action).max() <= 1
 
-    def test_exploration_draws_on_the_key_and_greed_does_not(self, programs, state):
+    def test_exploration_draws_on_key_and_step_and_greed_does_not(self, programs, state):
         policy, observation = programs.policy(state), random_batch(CHAINS, 3).observation
         first, second = jax.random.key(1), jax.random.key(2)
         assert not np.array_equal(
-            programs.act(policy, observation, first, True), programs.act(policy, observation, second, True)
+            programs.act(policy, observation, first, 0, True), programs.act(policy, observation, second, 0, True)
+        )
+        assert not np.array_equal(
+            programs.act(policy, observation, first, 0, True), programs.act(policy, observation, first, 1, True)
         )
         np.testing.assert_array_equal(
-            programs.act(policy, observation, first, False), programs.act(policy, observation, second, False)
+            programs.act(policy, observation, first, 0, False), programs.act(policy, observation, second, 5, False)
         )
 
     def test_an_update_changes_the_policy_and_is_a_function_of_its_arguments(self, programs, state):

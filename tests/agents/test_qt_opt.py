@@ -72,8 +72,8 @@ class TestQTOpt(AgentConformance):
     def test_greedy_actions_depend_neither_on_the_row_nor_on_the_batch(self, programs, state):
         trained, _ = programs.update(state, random_batch(CHAINS, 8), jax.random.key(0))
         policy, observation = programs.policy(trained), random_batch(CHAINS, 3).observation
-        together = programs.act(policy, observation, jax.random.key(0), False)
-        alone = programs.act(policy, {"state": observation["state"][1:2]}, jax.random.key(0), False)
+        together = programs.act(policy, observation, jax.random.key(0), 0, False)
+        alone = programs.act(policy, {"state": observation["state"][1:2]}, jax.random.key(0), 0, False)
         np.testing.assert_allclose(together[1:2], alone, rtol=1e-5)
 
 
@@ -153,7 +153,7 @@ def test_acting_climbs_the_average_and_explores_as_configured():
     def actions(explore, **fields):
         _, plain = bandit(acting_search=FINE, **fields)
         state = plain_state(averaged=params(best, 0.0), lagged=params([0.0, 0.0], 0.0))
-        return np.asarray(plain.act(plain.policy(state), observation, jax.random.key(1), explore))
+        return np.asarray(plain.act(plain.policy(state), observation, jax.random.key(1), 0, explore))
 
     np.testing.assert_allclose(actions(False), np.tile(best, (4000, 1)), atol=0.03)
     noisy = actions(True, epsilon=0.0, action_noise=0.2)
@@ -174,7 +174,11 @@ def program(config):
         state = agent.observe(agent.init(key), experience, jnp.ones(4, bool))
         state, metrics = agent.update(state, experience.transition, key)
         observation = experience.transition.observation
-        return state, metrics, [agent.act(agent.policy(state), observation, key, explore) for explore in (True, False)]
+        return (
+            state,
+            metrics,
+            [agent.act(agent.policy(state), observation, key, 0, explore) for explore in (True, False)],
+        )
 
     return jax.jit(life).lower(jax.random.key(0)).as_text()
 
@@ -236,10 +240,10 @@ def test_a_q_function_that_sees_learns_and_acts_on_what_it_sees():
         state, metrics = update(state, batch, jax.random.key(number))
         losses.append(float(metrics["critic_loss"]))
     assert losses[-1] < losses[0]
-    act, policy = jax.jit(agent.act, static_argnums=3), agent.policy(state)
-    action = act(policy, batch.observation, jax.random.key(0), False)
+    act, policy = jax.jit(agent.act, static_argnums=4), agent.policy(state)
+    action = act(policy, batch.observation, jax.random.key(0), 0, False)
     assert action.shape == (8, 2)
-    other = act(policy, {**batch.observation, "camera": batch.observation["camera"][::-1]}, jax.random.key(0), False)
+    other = act(policy, {**batch.observation, "camera": batch.observation["camera"][::-1]}, jax.random.key(0), 0, False)
     assert (action != other).any()
 
 
@@ -255,7 +259,7 @@ def test_the_greedy_policy_can_be_exported_for_any_batch_size():
     policy = agent.policy(agent.init(jax.random.key(0)))
     (batch,) = jax.export.symbolic_shape("b")
     observation = {"state": jax.ShapeDtypeStruct((batch, 4), jnp.float32)}
-    exported = jax.export.export(jax.jit(lambda o: agent.act(policy, o, jax.random.key(0), False)))(observation)
+    exported = jax.export.export(jax.jit(lambda o: agent.act(policy, o, jax.random.key(0), 0, False)))(observation)
     observation = random_batch(CHAINS, 5).observation
-    want = agent.act(policy, observation, jax.random.key(0), False)
+    want = agent.act(policy, observation, jax.random.key(0), 0, False)
     np.testing.assert_allclose(exported.call(observation), want, rtol=1e-5)

@@ -199,7 +199,11 @@ def program(config):
         state = agent.observe(agent.init(key), experience, jnp.ones(4, bool))
         state, metrics = agent.update(state, experience.transition, key)
         observation = experience.transition.observation
-        return state, metrics, [agent.act(agent.policy(state), observation, key, explore) for explore in (True, False)]
+        return (
+            state,
+            metrics,
+            [agent.act(agent.policy(state), observation, key, 0, explore) for explore in (True, False)],
+        )
 
     return jax.jit(life).lower(jax.random.key(0)).as_text()
 
@@ -215,7 +219,7 @@ CHANGES = {
     "actor_network__kind": "residual", "actor_network__width": 8, "actor_network__depth": 2,
     "actor_network__layer_norm": False, "critic_network__kind": "residual", "critic_network__width": 8,
     "critic_network__depth": 2, "critic_network__layer_norm": False, "learning_rate": 1e-3, "weight_decay": 0.1,
-    "max_gradient_norm": 1.0, "target_rate": 0.1, "initial_temperature": 0.5, "temperature_learning_rate": 1e-2,
+    "max_gradient_norm": 1.0, "target_rate": 0.1, "initial_temperature": 0.5, "temperature_learning_rate": 1e-2, "exploration_octaves": 3,
     "target_entropy_per_dimension": -1.0, "entropy_in_target": False, "normalize_observations": False,
     "scale_rewards": False,
 }  # fmt: skip
@@ -302,7 +306,7 @@ def fresh(state):
 def test_a_policy_that_sees_acts_on_what_it_sees():
     agent, batch = seeing(), seen_batch(8)
     policy = agent.policy(jax.jit(agent.init)(jax.random.key(0)))
-    act = jax.jit(agent.act, static_argnums=3)
+    act = jax.jit(agent.act, static_argnums=4)
     action = act(policy, batch.observation, jax.random.key(0), False)
     assert action.shape == (8, 2)
     other = act(policy, {**batch.observation, "camera": batch.observation["camera"][::-1]}, jax.random.key(0), False)
