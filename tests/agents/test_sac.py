@@ -219,7 +219,8 @@ CHANGES = {
     "actor_network__kind": "residual", "actor_network__width": 8, "actor_network__depth": 2,
     "actor_network__layer_norm": False, "critic_network__kind": "residual", "critic_network__width": 8,
     "critic_network__depth": 2, "critic_network__layer_norm": False, "learning_rate": 1e-3, "weight_decay": 0.1,
-    "max_gradient_norm": 1.0, "target_rate": 0.1, "initial_temperature": 0.5, "temperature_learning_rate": 1e-2, "exploration_octaves": 3,
+    "max_gradient_norm": 1.0, "target_rate": 0.1, "initial_temperature": 0.5, "temperature_learning_rate": 1e-2,
+    "exploration_octaves": 3,
     "target_entropy_per_dimension": -1.0, "entropy_in_target": False, "normalize_observations": False,
     "scale_rewards": False,
 }  # fmt: skip
