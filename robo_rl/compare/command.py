@@ -11,10 +11,16 @@ from robo_rl.compare.cell import CellWork
 from robo_rl.compare.cell_folder import FINISHED
 from robo_rl.compare.folder import ComparisonFolder
 from robo_rl.compare.plan import Cell, CompareConfig
+from robo_rl.compare.report import check_libraries, write_report
 from robo_rl.compare.schedule import run_cells
+from robo_rl.compare.statistics import REPETITIONS
 from robo_rl.config import Config
 from robo_rl.errors import ConfigError, RunFailedError
 from robo_rl.metrics.progress import Progress
+
+
+ROUGH_REPETITIONS = 2000
+"""Resamples behind the intervals of a report that the next cell will replace."""
 
 
 def compare_command(
@@ -39,6 +45,7 @@ def compare_command(
     configs = inputs.checked_configs(plan)
     folder = ComparisonFolder(run or Path("runs") / presets.find(name).stem)
     planned = list(configs)
+    check_libraries()
     with folder.lock():
         folder.begin(plan, configs)
         works = [work for cell in planned if (work := _work(folder, plan, cell, configs[cell], jobs)) is not None]
@@ -50,22 +57,19 @@ def compare_command(
                 """Show it; a cell that ended also changes what the whole comparison says."""
                 display.show(cell, kind, what)
                 if kind in ("finished", "failed"):
-                    publish(folder, plan, planned)
+                    publish(folder, plan, planned, ROUGH_REPETITIONS)
 
             failed = run_cells(works, jobs, accelerator, report, stop)
-        publish(folder, plan, planned)
+        publish(folder, plan, planned, REPETITIONS)
     return _conclude(folder, planned, failed, stopped=stop())
 
 
-def publish(folder: ComparisonFolder, plan: CompareConfig, planned: Sequence[Cell]) -> None:
-    """Write the scores of all cells, and the report once there is a finished cell."""
-    # Drawing libraries load slowly, and bad input must be said at once.
-    from robo_rl.compare.report import write_report
-
+def publish(folder: ComparisonFolder, plan: CompareConfig, planned: Sequence[Cell], repetitions: int) -> None:
+    """Write the scores of all cells, and the report, with so many resamples, once there is a finished cell."""
     folder.write_scores(plan, planned)
     folder.write_devices(planned)
     if any(_is_finished(folder, cell) for cell in planned):
-        write_report(folder.path)
+        write_report(folder.path, repetitions)
 
 
 def _work(folder: ComparisonFolder, plan: CompareConfig, cell: Cell, config: Config, jobs: int) -> CellWork | None:
