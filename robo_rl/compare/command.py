@@ -18,7 +18,6 @@ from robo_rl.config import Config
 from robo_rl.errors import ConfigError, RunFailedError
 from robo_rl.metrics.progress import Progress
 
-
 ROUGH_REPETITIONS = 2000
 """Resamples behind the intervals of a report that the next cell will replace."""
 
