@@ -44,7 +44,7 @@ def outputs_of_zero(head: ValueHead) -> jax.Array:
     A new critic that says the middle of a lopsided support would promise what no episode pays. On the logits of a
     support, the ramp is the distribution of greatest entropy with that mean. Found by bisection.
     """
-    ramp = jnp.linspace(-1.0, 1.0, head.num_outputs) if head.num_outputs > 1 else jnp.zeros(1)
+    ramp = jnp.linspace(-1.0, 1.0, head.num_outputs) if head.num_outputs > 1 else jnp.ones(1)
 
     def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = ends
