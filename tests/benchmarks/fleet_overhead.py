@@ -25,7 +25,7 @@ from robo_rl.fleet.coordinator import run_fleet
 from robo_rl.fleet.executor import ProcessExecutor
 from robo_rl.fleet.suite import Suite
 
-SUITE = Suite(name="overhead", task="grasp/*", episodes=200, block_episodes=25, envs=25)
+SUITE = Suite(name="overhead", task="grasp/*", episodes=200, block_episodes=50, envs=25)
 FLAGS = {
     "env-steps": 1200, "runtime": "inline", "log-every": 400, "evaluation.episodes": 1, "evaluation.final-episodes": 1,
     "learner.warmup-env-steps": 800, "checkpoint.policy-every": 600, "checkpoint.run-every": 600,
