@@ -213,6 +213,11 @@ class QTOptConfig(Section):
     target_lag: int = Field(
         default=500, ge=1, description="The second target is the first as it was this to twice this many updates ago."
     )
+    conservatism: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the loss that holds the values of random actions down; for learning from data alone.",
+    )
     acting_search: SearchConfig = SearchConfig()
     target_search: SearchConfig = SearchConfig(samples=16, elites=4)
     epsilon: float = Field(default=0.1, ge=0, le=1, description="Share of exploring actions that are uniform.")

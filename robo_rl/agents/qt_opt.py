@@ -17,13 +17,16 @@ from robo_rl.agents.cem import maximise
 from robo_rl.agents.optimizer import make_optimizer, step
 from robo_rl.config import QTOptConfig, SearchConfig
 from robo_rl.critics.head import Target, ValueHead, combine
-from robo_rl.critics.value_range import outputs_of_zero
+from robo_rl.critics.value_range import outputs_of_zero, return_bounds
 from robo_rl.networks import normalizer
 from robo_rl.networks.convolutional_q import make_convolutional_q_network
 from robo_rl.networks.network import Params
 from robo_rl.networks.q_network import QNetwork, make_q_network, value_of
 from robo_rl.networks.random_shift import augment
 from robo_rl.specs import Array, EnvSpec, Experience, Observation, Transition
+
+DOUBTED = 4
+"""Random actions per state whose value is held down, where `conservatism` asks for it."""
 
 
 class QTOptState(NamedTuple):
@@ -61,6 +64,7 @@ class QTOpt:
     head: ValueHead
     network: QNetwork
     optimizer: optax.GradientTransformation
+    least_return: float = 0.0
 
     def init(self, key: Array) -> QTOptState:
         """A fresh state, whose critic says that every return is 0; both targets start as copies of it."""
@@ -101,7 +105,7 @@ class QTOpt:
         )
 
     def critic_loss(
-        self, critic: Params, state: QTOptState, batch: Transition, target: Target
+        self, critic: Params, state: QTOptState, batch: Transition, target: Target, key: Array
     ) -> tuple[Array, Metrics]:
         """The head's loss between Q(s, a) and the targets `[B]`, and what the critic says on the batch."""
         features = self.network.encode(critic, self.normalized(state.observations, batch.observation))
@@ -109,14 +113,32 @@ class QTOpt:
         loss = jax.vmap(self.head.loss)(outputs, target).mean()
         q = jax.vmap(self.head.value)(outputs)
         metrics = {"critic_loss": loss, "clipped_fraction": target.clipped.mean()}
+        if self.config.conservatism:
+            loss += self.config.conservatism * self.doubt(critic, features, key)
         return loss, {**metrics, "q_mean": q.mean(), "q_min": q.min(), "q_max": q.max()}
+
+    def doubt(self, critic: Params, features: Array, key: Array) -> Array:
+        """The loss `[]` of claiming more than the least return for actions drawn at random.
+
+        Data hold few of the actions that a search tries, and nothing else contradicts what the critic makes up for the
+        others. Q-Transformer's regulariser (Chebotar et al. 2023, arXiv 2309.10150, section 4.2) for actions in a box
+        instead of bins: a random one is next to none of the data, and what lies between is left to the network.
+        """
+        actions = jax.random.uniform(key, (len(features), DOUBTED, self.spec.action.shape[0]), minval=-1.0, maxval=1.0)
+        outputs = self.network.value(critic, features, actions)
+        nothing = jnp.zeros(self.head.num_outputs)
+        # With a discount of 0, the target is the reward, whatever form targets have with this head.
+        least = self.head.target(jnp.float32(self.least_return), jnp.float32(0), nothing, jnp.float32(0))
+        return jax.vmap(jax.vmap(lambda each: self.head.loss(each, least)))(outputs).mean()
 
     def update(self, state: QTOptState, batch: Transition, key: Array) -> tuple[QTOptState, Metrics]:
         """One gradient step, on targets that the two target networks give now; then these follow."""
         batch = augment(batch, jax.random.fold_in(key, 1), self.config.image.random_shift)
         # Without the barrier, XLA's CPU compiler merges search and gradient into a program that takes twice as long.
         target = jax.lax.optimization_barrier(self.targets(state, batch, key))
-        gradient, metrics = jax.grad(self.critic_loss, has_aux=True)(state.critic, state, batch, target)
+        gradient, metrics = jax.grad(self.critic_loss, has_aux=True)(
+            state.critic, state, batch, target, jax.random.fold_in(key, 2)
+        )
         metrics["critic_gradient_norm"] = optax.tree.norm(gradient)
         critic, optimizer = step(self.optimizer, gradient, state.optimizer, state.critic)
         state = state._replace(critic=critic, optimizer=optimizer, updates=state.updates + 1)
@@ -179,7 +201,11 @@ class QTOpt:
 
 
 def make_qt_opt(config: QTOptConfig, spec: EnvSpec, head: ValueHead) -> Agent:
-    """A QT-Opt agent for this environment; `head` covers the returns of it, in environment units."""
+    """A QT-Opt agent for this environment; `head` covers the returns of it, in environment units.
+
+    Raises:
+        ConfigError: nobody knows the range of returns, neither the config nor the environment.
+    """
     sees = any(normalizer.is_image(array) for array in spec.observation.values())
     qt_opt = QTOpt(
         config=config,
@@ -189,5 +215,6 @@ def make_qt_opt(config: QTOptConfig, spec: EnvSpec, head: ValueHead) -> Agent:
         if sees
         else make_q_network(config.critic_network, spec, head.num_outputs),
         optimizer=make_optimizer(config.learning_rate, config.weight_decay, config.max_gradient_norm),
+        least_return=(config.value_range or return_bounds(spec, config.discount))[0],
     )
     return Agent(qt_opt.init, qt_opt.act, qt_opt.update, qt_opt.policy, qt_opt.observe)

@@ -14,7 +14,14 @@ _STEEPEST = 100.0
 
 
 def value_range(spec: EnvSpec, discount: float) -> tuple[float, float]:
-    """Least and greatest discounted return of this environment, with a margin (environment units).
+    """`return_bounds` with a margin at both ends: what the critic's support should cover; raises what that raises."""
+    lo, hi = return_bounds(spec, discount)
+    room = MARGIN * (hi - lo)
+    return lo - room, hi + room
+
+
+def return_bounds(spec: EnvSpec, discount: float) -> tuple[float, float]:
+    """Least and greatest discounted return of this environment (environment units).
 
     Where an episode can go on for ever these are bounds / (1 - discount). A time limit makes them no tighter: targets
     bootstrap beyond it. Where all that an episode can win is paid on the step that ends it (`spec.pays_once`), it
@@ -34,8 +41,7 @@ def value_range(spec: EnvSpec, discount: float) -> tuple[float, float]:
     hi = max(greatest, least * for_ever) if spec.pays_once else max(greatest, greatest * for_ever)
     if not lo < hi:
         raise ConfigError(f"{spec.name} has reward bounds {spec.reward_bounds}: there is nothing to learn from it.")
-    room = MARGIN * (hi - lo)
-    return lo - room, hi + room
+    return lo, hi
 
 
 def outputs_of_zero(head: ValueHead) -> jax.Array:

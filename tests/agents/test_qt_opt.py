@@ -192,7 +192,7 @@ CHANGES = {
     "critic__bins": 21, "critic__padding_bins": 5, "critic__sigma_to_width": 0.6, "critic__quantiles": 7,
     "critic__huber_kappa": 0.5, "critic_network__kind": "residual", "critic_network__width": 8,
     "critic_network__depth": 2, "critic_network__layer_norm": False, "learning_rate": 1e-3, "weight_decay": 0.1,
-    "max_gradient_norm": 1.0, "target_rate": 0.1, "target_lag": 7, "value_range": (0.0, 50.0),
+    "max_gradient_norm": 1.0, "target_rate": 0.1, "target_lag": 7, "conservatism": 0.5, "value_range": (0.0, 50.0),
     "acting_search__samples": 9, "acting_search__elites": 2, "acting_search__iterations": 3,
     "target_search__samples": 9, "target_search__elites": 2, "target_search__iterations": 3,
     "epsilon": 0.5, "action_noise": 0.3, "normalize_observations": False,
@@ -263,3 +263,32 @@ def test_the_greedy_policy_can_be_exported_for_any_batch_size():
     observation = random_batch(CHAINS, 5).observation
     want = agent.act(policy, observation, jax.random.key(0), 0, False)
     np.testing.assert_allclose(exported.call(observation), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["mse", "hl_gauss", "quantile"])
+def test_conservatism_holds_down_what_the_data_do_not_show(loss):
+    """One action is seen, worth 20. What is claimed for the opposite one, which is not, shall be the least return."""
+    batch = random_batch(CHAINS, 64)._replace(
+        observation={"state": np.ones((64, 4), np.float32)},
+        action=np.full((64, 2), 0.6, np.float32),
+        reward=np.full(64, 20, np.float32),
+        discount=np.zeros(64, np.float32),
+    )
+    wide = {"critic__loss": loss, "critic_network__width": 64, "learning_rate": 3e-3}
+
+    def values(**fields):
+        config = changed(normalize_observations=False, **wide, **fields)
+        agent, head = make_qt_opt(config, CHAINS, head_of(config)), head_of(config)
+        update = jax.jit(lambda state, key: agent.update(state, batch, key)[0])
+        state = agent.init(jax.random.key(0))
+        for number in range(300):
+            state = update(state, jax.random.key(number))
+        network = make_q_network(config.critic_network, CHAINS, head.num_outputs)
+        features = network.encode(state.critic, {"state": jnp.ones((1, 4))})
+        outputs = network.value(state.critic, features, jnp.array([[[0.6, 0.6], [-0.6, -0.6]]]))[0]
+        return [float(head.value(each)) for each in outputs]
+
+    shown, unseen = values(conservatism=0.3)
+    assert shown > 14
+    assert unseen < RANGE[0] + 4
+    assert values()[1] > unseen + 5
