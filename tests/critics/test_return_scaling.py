@@ -44,7 +44,8 @@ def test_masked_batches_give_the_moments_of_all_that_counted(groups):
     assert stats.count == sum(m for group in groups for _, m in group)
     np.testing.assert_allclose(stats.mean, counted.mean(), atol=1e-3)
     np.testing.assert_allclose(stats.variance, counted.var(), rtol=1e-4, atol=1e-2)
-    np.testing.assert_allclose(stats.max_abs, np.abs(counted).max(), rtol=1e-6)
+    # XLA takes subnormal numbers for 0.
+    np.testing.assert_allclose(stats.max_abs, np.abs(counted).max(), rtol=1e-6, atol=1e-30)
 
 
 def test_a_batch_with_nothing_in_it_changes_nothing():
