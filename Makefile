@@ -19,8 +19,8 @@ train: $(VENV)/installed
 	$(BIN)/robo-rl train $(PRESET) --run $(RUN) $(FLAGS)
 
 test: $(VENV)/installed-dev
-	@echo "== every test (the slow ones too)"
-	$(BIN)/python -m pytest
+	@echo "== every test (the slow ones too), a file at a time on each core"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check robo_rl tests docs

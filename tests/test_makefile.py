@@ -75,7 +75,7 @@ def test_train_takes_a_preset_a_folder_and_flags(checkout):
 def test_test_installs_what_tests_need_and_runs_them_all(checkout):
     *_, install, test = make(checkout, "test")
     assert install.endswith("-c constraints.txt -e .[dev]")
-    assert test == "python -m pytest"
+    assert test == "python -m pytest -n auto --maxprocesses 4 --dist loadfile"
     # The tests' installation holds what training needs, so training installs nothing more.
     assert make(checkout, "train") == ["robo-rl train grasp_cube --run runs/grasp_cube"]
 
