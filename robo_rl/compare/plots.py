@@ -74,6 +74,7 @@ def _against_axis(summary: Mapping[str, Any], groups: Sequence[Entry]) -> Plot:
         return float(value) if numeric else [value_name(one) for one in values].index(value_name(value))
 
     def draw(area: "Axes") -> None:
+        """One line for each loss, through its values of the axis."""
         for number, (label, members) in enumerate(lines.items()):
             series = {name: [entry["iqm"][name] for entry in members] for name in ("value", "low", "high")}
             drawing.band(area, [position(e["axes"][field]) for e in members], series, drawing.look(number), label)

@@ -45,6 +45,7 @@ def make_q_network(config: NetworkConfig, spec: EnvSpec, outputs: int) -> QNetwo
         return x @ first.kernel[:states] + first.bias
 
     def value(params: Params, features: Array, action: Array) -> Array:
+        """What follows the state's part of the first layer, for each of the S actions."""
         if action.ndim != 3 or action.shape[-1] != actions or features.shape != (action.shape[0], config.width):
             raise ValueError(
                 f"A Q-network takes features [B, {config.width}] and actions [B, S, {actions}], got "
