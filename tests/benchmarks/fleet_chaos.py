@@ -27,9 +27,9 @@ CONFIG = {
 }
 SUITE = {
     "task": "grasp/*",
-    "episodes": 40,
-    "block_episodes": 10,
-    "envs": 5,
+    "episodes": 400,
+    "block_episodes": 100,
+    "envs": 10,
     "variations": {"shaped": {}, "sparse": {"env": {"reward": "sparse"}}},
 }
 
