@@ -15,7 +15,7 @@ PACKAGE = "robo_rl"
 
 # Ground floor first. Modules of one group may import each other; groups side by side on a floor may not.
 FLOORS: list[list[set[str]]] = [
-    [{"specs", "config", "errors", "files", "moments", "presets", "resources", "seeds", "render"}],
+    [{"specs", "compilation", "config", "errors", "files", "moments", "presets", "resources", "seeds", "render"}],
     [{"critics"}, {"networks"}],
     [{"replay"}, {"envs"}],
     [{"checkpoints"}, {"data"}, {"metrics"}],

@@ -16,6 +16,7 @@ from flax import nnx
 from pydantic import Field
 
 from robo_rl import seeds
+from robo_rl.compilation import compiled
 from robo_rl.config import CriticConfig, NetworkConfig, Section
 from robo_rl.critics import make_head
 from robo_rl.critics.head import ValueHead
@@ -127,7 +128,7 @@ def mean_squared_errors(config: PlasticityConfig, loss: str, problems: Problems)
     # Zero as in our critics: every head then starts by saying the middle of its support.
     learner = regressor(config, head.num_outputs, nnx.initializers.zeros)
     params = jax.jit(lambda keys: one_after_another(learner.init, keys))(member_keys(config, "weights"))
-    members = jax.jit(jax.vmap(lambda *arguments: one_member(config, head, learner, *arguments)))
+    members = compiled(jax.vmap(lambda *arguments: one_member(config, head, learner, *arguments)))
     return np.asarray(members(params, problems, member_keys(config, "batches")))
 
 

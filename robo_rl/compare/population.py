@@ -12,11 +12,13 @@ import numpy as np
 
 from robo_rl import seeds
 from robo_rl.agents.agent import Agent, Metrics, Policy
+from robo_rl.compilation import compiled
 from robo_rl.config import Config
 from robo_rl.errors import DivergedError
 from robo_rl.experiment import Experiment, block_size, limiter
 from robo_rl.replay import ring
 from robo_rl.replay.n_step import pad
+from robo_rl.roles.evaluator import greedy_equations
 from robo_rl.roles.exchange import Chunk
 from robo_rl.roles.learner import LearnerState, init_state, take_in, updates
 from robo_rl.specs import Array, EnvSpec, Observation
@@ -76,8 +78,8 @@ class Population:
         self._limiter, self._block = limiter(config), block_size(config)
         number, batch_size = config.learner.updates_per_dispatch, config.learner.batch_size
         # K updates of all members are one program: a scan whose body is vmapped, with every member's own keys.
-        self.take_in = jax.jit(jax.vmap(lambda s, e, count: take_in(agent, s, e, count)), donate_argnums=0)
-        self.updates = jax.jit(jax.vmap(lambda s: updates(agent, batch_size, number, s)), donate_argnums=0)
+        self.take_in = compiled(jax.vmap(lambda s, e, count: take_in(agent, s, e, count)), donate_argnums=0)
+        self.updates = compiled(jax.vmap(lambda s: updates(agent, batch_size, number, s)), donate_argnums=0)
         self._policy = jax.jit(jax.vmap(agent.policy))
         self._metrics: Metrics = {}
         self._clock = time.monotonic()
@@ -165,7 +167,7 @@ def exploring_members(agent: Agent, num_envs: int, action_size: int) -> Any:
     def uniform(key: Array, step: int) -> Array:
         return jax.random.uniform(jax.random.fold_in(key, step), (num_envs, action_size), minval=-1, maxval=1)
 
-    explore_all = jax.jit(jax.vmap(explore, in_axes=(0, 0, 0, None)))
+    explore_all = compiled(jax.vmap(explore, in_axes=(0, 0, 0, None)))
     uniform_all = jax.jit(jax.vmap(uniform, in_axes=(0, None)))
 
     def act(policy: Policy | None, observation: Observation, key: Array, step: int) -> Array:
@@ -179,7 +181,7 @@ def greedy_members(agent: Agent, members: int) -> Any:
 
     def act(policy: Policy, observation: Observation) -> Array:
         split = jax.tree.map(lambda x: x.reshape(members, -1, *x.shape[1:]), dict(observation))
-        actions = jax.vmap(lambda p, o: agent.act(p, o, jax.random.key(0), 0, False))(policy, split)
+        actions = jax.vmap(greedy_equations(agent))(policy, split)
         return actions.reshape(-1, actions.shape[-1])
 
-    return jax.jit(act)
+    return compiled(act)

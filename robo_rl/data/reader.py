@@ -64,7 +64,10 @@ class EpisodeSource:
 
         Raises:
             DataError: the record cannot be read or has fewer than two rows.
+            IndexError: there is no such episode; a loop over the source ends by it.
         """
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.path} has {len(self)} episodes; there is no episode {index}.")
         try:
             record: Any = self._records[index]
         except Exception as error:

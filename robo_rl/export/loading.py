@@ -10,6 +10,7 @@ import numpy as np
 from jax import export as jax_export
 
 from robo_rl import presets
+from robo_rl.compilation import compiled
 from robo_rl.config import Config
 from robo_rl.errors import ExportError
 from robo_rl.export.archive import read_archive
@@ -59,10 +60,10 @@ def load_export(path: Path) -> ExportedPolicy:
             f"exported it ({provenance.get('exported_with')}) or a newer one."
         ) from error
     _expect_program(path, program, spec)
-    compiled = jax.jit(program.call)
+    call = compiled(program.call)
 
     def act(observation: Observation) -> jax.Array:
-        return compiled(fitting_observation(spec, observation))
+        return call(fitting_observation(spec, observation))
 
     return ExportedPolicy(act, spec, presets.validate(config_fields, f"{CONFIG} in {path}"), provenance)
 

@@ -23,7 +23,7 @@ from robo_rl.export.archive import to_json, write_archive
 from robo_rl.export.loading import CONFIG, PROGRAM, PROVENANCE, SPEC, expect_fit
 from robo_rl.files import read_json
 from robo_rl.networks.normalizer import ObservationStatistics
-from robo_rl.roles.evaluator import greedy, policy_template
+from robo_rl.roles.evaluator import greedy_equations, policy_template
 from robo_rl.specs import EnvSpec
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -64,7 +64,7 @@ def export_program(experiment: Experiment, policy: Policy) -> bytes:
 
     The weights are constants of the program; it takes one argument, the dict of observations `[b, *shape]`.
     """
-    act = greedy(experiment.agent)
+    act = greedy_equations(experiment.agent)
     (batch,) = jax_export.symbolic_shape("b")
     observation = {
         name: jax.ShapeDtypeStruct((batch, *array.shape), np.dtype(array.dtype))

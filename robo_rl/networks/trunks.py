@@ -6,6 +6,7 @@ import jax
 from flax import nnx
 
 from robo_rl.config import NetworkConfig
+from robo_rl.networks.layer_norm import LayerNorm
 from robo_rl.specs import Array
 
 
@@ -18,7 +19,7 @@ class MLP(nnx.Module):
         self.layers = nnx.List(
             [nnx.Linear(i, o, kernel_init=orthogonal(2**0.5), rngs=rngs) for i, o in itertools.pairwise(sizes)]
         )
-        self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(depth)] if layer_norm else [])
+        self.norms = nnx.List([LayerNorm(width, rngs=rngs) for _ in range(depth)] if layer_norm else [])
 
     def __call__(self, x: Array) -> Array:
         """Features of `x [..., D]`."""
@@ -49,10 +50,10 @@ class Residual(nnx.Module):
         """`depth` blocks of `width` units on `inputs` features."""
         self.embed = nnx.Linear(inputs, width, kernel_init=orthogonal(1.0), rngs=rngs)
         he = nnx.initializers.he_normal()
-        self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(depth)])
+        self.norms = nnx.List([LayerNorm(width, rngs=rngs) for _ in range(depth)])
         self.wide = nnx.List([nnx.Linear(width, 4 * width, kernel_init=he, rngs=rngs) for _ in range(depth)])
         self.narrow = nnx.List([nnx.Linear(4 * width, width, kernel_init=he, rngs=rngs) for _ in range(depth)])
-        self.final_norm = nnx.LayerNorm(width, rngs=rngs)
+        self.final_norm = LayerNorm(width, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         """Features of `x [..., D]`."""

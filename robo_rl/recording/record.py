@@ -88,7 +88,7 @@ def has_camera(spec: EnvSpec) -> bool:
 def worker_main(report: Any, config: RecordConfig, blocks: list[int]) -> None:
     """Play the blocks that begin with these episodes, and send each: (record, control steps, success) per episode."""
     env = envs.make_batched(config.env, config.envs)
-    intend, name = make_policy(config, env.spec)
+    intend, name = make_policy(config, env.spec, getattr(env, "true_state", None))
     features = features_of(env.spec)
     for first in blocks:
         count = min(config.envs, config.episodes - first)

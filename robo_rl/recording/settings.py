@@ -1,6 +1,6 @@
 """What `robo-rl data record` is told: the fields of the command, and the policy they name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from robo_rl.envs.grasp_scripted import scripted_intent
 from robo_rl.errors import ConfigError
 from robo_rl.evaluation import is_export, locate, open_checkpoint
 from robo_rl.export.loading import expect_fit
-from robo_rl.specs import EnvSpec
+from robo_rl.specs import EnvSpec, Observation
 
 PROGRAM = "robo-rl data record"
 
@@ -70,8 +70,12 @@ def settled(config: RecordConfig) -> RecordConfig:
     return config.model_copy(update={"policy": str(folder / str(step))})
 
 
-def make_policy(config: RecordConfig, spec: EnvSpec) -> tuple[Intend | None, str]:
+def make_policy(
+    config: RecordConfig, spec: EnvSpec, true_state: Callable[[], Observation] | None = None
+) -> tuple[Intend | None, str]:
     """What acts (None: uniformly at random), and its name in the data set.
+
+    `true_state` is asked by a scripted policy where the observation shows it pixels, which it cannot read.
 
     Raises:
         ConfigError, ExportError, CheckpointError: as `record`.
@@ -84,7 +88,11 @@ def make_policy(config: RecordConfig, spec: EnvSpec) -> tuple[Intend | None, str
                 f"--policy scripted grasps; it cannot act in {spec.name}. It exists for grasp/cube and grasp/objects; "
                 "elsewhere record `random` or a checkpoint."
             )
-        return partial(scripted_intent, terminate=config.env.terminate_action), f"scripted, noise {config.noise:g}"
+        intend = partial(scripted_intent, terminate=config.env.terminate_action)
+        name = f"scripted, noise {config.noise:g}"
+        if true_state is None or config.env.observation == "state":
+            return intend, name
+        return lambda observation: intend(true_state()), name
     judged = open_checkpoint(Path(config.policy))
     expect_fit(judged.experiment.spec, spec, config.policy)
     return lambda observation: np.asarray(judged.act(judged.policy, observation)), f"{judged.name}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from robo_rl import seeds
 from robo_rl.agents.agent import Agent, Policy
+from robo_rl.compilation import compiled
 from robo_rl.data.recorder import EpisodeRecorder
 from robo_rl.envs.interface import BatchedEnvironment, BatchStep
 from robo_rl.replay.n_step import NStepAdder, concatenate
@@ -20,7 +21,7 @@ Act = Callable[[Policy | None, Observation, Array, int], Array]
 
 def exploring(agent: Agent, num_envs: int, action_size: int) -> Act:
     """The jitted behaviour of an actor: uniform actions before the first weights, then the agent's exploration."""
-    explore = jax.jit(lambda policy, observation, key, step: agent.act(policy, observation, key, step, True))
+    explore = compiled(lambda policy, observation, key, step: agent.act(policy, observation, key, step, True))
     shape = (num_envs, action_size)
     uniform = jax.jit(lambda key, step: jax.random.uniform(jax.random.fold_in(key, step), shape, minval=-1, maxval=1))
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from robo_rl.agents.agent import Agent, Policy
+from robo_rl.compilation import compiled
 from robo_rl.envs.interface import BatchedEnvironment
 from robo_rl.metrics.statistics import bootstrap_mean_interval, wilson_interval
 from robo_rl.metrics.video import write_video
@@ -22,7 +23,12 @@ Greedy = Callable[[Policy, Observation], Array]
 
 def greedy(agent: Agent) -> Greedy:
     """The agent's behaviour without exploration, jitted."""
-    return jax.jit(lambda policy, observation: agent.act(policy, observation, jax.random.key(0), 0, False))
+    return compiled(greedy_equations(agent))
+
+
+def greedy_equations(agent: Agent) -> Greedy:
+    """The same, not jitted, to be part of another program."""
+    return lambda policy, observation: agent.act(policy, observation, jax.random.key(0), 0, False)
 
 
 def run_episodes(

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Sharding
 
 from robo_rl.agents.agent import Agent, AgentState, Metrics, Policy
+from robo_rl.compilation import compiled
 from robo_rl.errors import DivergedError
 from robo_rl.replay import ring
 from robo_rl.replay.n_step import pad
@@ -150,13 +151,13 @@ class Learner:
         here = None if batch_sharding is None else jax.tree.map(lambda leaf: leaf.sharding, state)
         stay: dict[str, Any] = {} if here is None else {"out_shardings": here}
         stay_updated: dict[str, Any] = {} if here is None else {"out_shardings": (here, None)}
-        self._take_in = jax.jit(lambda s, e, count: take_in(agent, s, e, count), donate_argnums=0, **stay)
-        self._updates = jax.jit(
+        self._take_in = compiled(lambda s, e, count: take_in(agent, s, e, count), donate_argnums=0, **stay)
+        self._updates = compiled(
             lambda s: updates(agent, batch_size, number, s, batch_sharding, demonstrations),
             donate_argnums=0,
             **stay_updated,
         )
-        self._take_in_demonstrations = jax.jit(
+        self._take_in_demonstrations = compiled(
             lambda s, e, count, is_new: take_in_demonstrations(agent, s, e, count, is_new), donate_argnums=0, **stay
         )
         self._metrics: Metrics = {}

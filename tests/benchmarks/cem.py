@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robo_rl.agents.cem import maximise
+from robo_rl.compilation import compiled
 from robo_rl.config import EnvConfig, HeadConfig, NetworkConfig, SearchConfig
 from robo_rl.critics import make_head
 from robo_rl.envs.grasp_task import make_spec
@@ -44,7 +45,7 @@ def search_program(loss: str, layer_norm: bool):
 
         return maximise(evaluate, key, STATES, spec.action.shape[0], SEARCH)
 
-    program = jax.jit(search)
+    program = compiled(search)
     return lambda: program(params, features, jax.random.key(3)), spec.action.shape[0], head.num_outputs
 
 

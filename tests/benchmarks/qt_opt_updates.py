@@ -14,31 +14,38 @@ import jax
 import numpy as np
 
 from robo_rl import presets
+from robo_rl.agents.agent import Agent
 from robo_rl.agents.qt_opt import make_qt_opt
+from robo_rl.compilation import compiled
 from robo_rl.config import Config
 from robo_rl.envs.grasp_task import make_spec
 from robo_rl.experiment import make_value_head
 from robo_rl.replay import ring
-from robo_rl.roles.learner import init_state, updates
+from robo_rl.roles.learner import LearnerState, init_state, updates
 from robo_rl.specs import zero_transition
 
 BATCH, GROUP, STORED = 256, 32, 2048
 
 
-def learner(config: Config):
-    """A learner's state with a full replay of random transitions, and its jitted group of updates."""
+def make_agent(config: Config) -> Agent:
+    """The QT-Opt agent of this configuration."""
     spec = make_spec(config.env)
-    agent = make_qt_opt(config.agent, spec, make_value_head(config.agent, spec))
-    state = init_state(agent, spec, STORED, 0)
+    return make_qt_opt(config.agent, spec, make_value_head(config.agent, spec))
+
+
+def learner(config: Config) -> LearnerState:
+    """A learner's state with a full replay of random transitions."""
+    spec = make_spec(config.env)
+    state = init_state(make_agent(config), spec, STORED, 0)
     rng = np.random.default_rng(0)
     stored = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), zero_transition(spec, STORED))
     stored = stored._replace(action=np.tanh(stored.action), discount=np.full(STORED, 0.9, np.float32))
-    state = state._replace(replay=ring.add(state.replay, stored, np.int32(STORED)))
-    return jax.jit(lambda s: updates(agent, BATCH, GROUP, s), donate_argnums=0), state
+    return state._replace(replay=ring.add(state.replay, stored, np.int32(STORED)))
 
 
-def measure(program, state, seconds: float) -> str:
+def measure(agent: Agent, state: LearnerState, seconds: float) -> str:
     """Runs groups for `seconds` and says how many updates and labels a second that was."""
+    program = compiled(lambda s: updates(agent, BATCH, GROUP, s), donate_argnums=0)
     state = jax.block_until_ready(program(state))[0]
     walls, cpus = [], []
     end = time.perf_counter() + seconds
@@ -64,8 +71,8 @@ def main() -> None:
     print(f"batch {BATCH}, {config.agent.critic_network}")
     for name, search in searches.items():
         agent = config.agent.model_copy(update={"target_search": search})
-        program, state = learner(config.model_copy(update={"agent": agent}))
-        line = measure(program, state, seconds)
+        searching = config.model_copy(update={"agent": agent})
+        line = measure(make_agent(searching), learner(searching), seconds)
         print(f"{name:25} {search.samples:3d} x {search.iterations}: {line}", flush=True)
 
 

@@ -39,6 +39,13 @@ def test_what_was_written_is_read(tmp_path):
     assert summary.successes == sum(bool(episode.success) for episode in episodes)
 
 
+def test_a_loop_over_a_source_ends_after_its_episodes(tmp_path):
+    write(tmp_path, toy_episodes(2))
+    assert len(list(EpisodeSource(tmp_path))) == 2
+    with pytest.raises(IndexError, match="2 episodes; there is no episode -1"):
+        EpisodeSource(tmp_path)[-1]
+
+
 def test_pictures_are_read_as_they_were(tmp_path):
     rng = np.random.default_rng(0)
     episodes = [

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from robo_rl import cli
@@ -39,6 +40,16 @@ def one_worker(tmp_path_factory):
     done = record(config(folder))
     assert (done.added, done.steps, done.episodes) == (5, 15, 5)
     return folder
+
+
+@pytest.mark.slow
+def test_behind_a_camera_the_script_acts_as_from_the_state(tmp_path, one_worker):
+    record(config(tmp_path, env=ENV.model_copy(update={"observation": "camera"})))
+    for seen, known in zip(EpisodeSource(tmp_path), EpisodeSource(one_worker), strict=True):
+        assert seen.observation["camera"].dtype == np.uint8
+        assert seen.seed == known.seed
+        np.testing.assert_array_equal(seen.action, known.action)
+        np.testing.assert_array_equal(seen.reward, known.reward)
 
 
 @pytest.mark.slow
