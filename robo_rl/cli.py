@@ -1,6 +1,7 @@
 """The command `robo-rl`: its commands and their arguments."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and options.command not in WITH_FIELDS:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        return options.command(options, rest)
+        code = options.command(options, rest)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if _output_is_open():  # then it was a pipe of ours, and nobody should take that for a closed terminal
+            raise
+        return EXIT_FAILED
     except RunFailedError as error:
         print(f"robo-rl: the run failed.\n{error}", file=sys.stderr)
         return EXIT_FAILED
@@ -36,6 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("robo-rl: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _output_is_open() -> bool:
+    """Whether somebody still reads standard output; if not (`robo-rl ... | head`), nothing more is written to it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -180,6 +180,24 @@ def test_status_says_where_a_finished_run_stands(trained, capsys):
     assert "evaluation 400" in shown
 
 
+def test_a_reader_that_has_seen_enough_gets_no_traceback(trained):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "robo_rl", "status", str(trained)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (cli.EXIT_FAILED, "")
+
+
+def test_a_broken_pipe_between_processes_is_not_taken_for_a_closed_terminal(monkeypatch):
+    def fails(options, rest):
+        raise BrokenPipeError("a child is gone")
+
+    monkeypatch.setattr(cli.commands, "status", fails)
+    with pytest.raises(BrokenPipeError, match="a child is gone"):
+        cli.main(["status", "runs/any"])
+
+
 def test_status_of_something_else_is_refused(tmp_path, capsys):
     assert "is no run folder" in refused(capsys, "status", tmp_path)
 
