@@ -1,6 +1,6 @@
 """Opens a data set, episode by episode, and refuses what is damaged, empty, foreign or not finite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,12 +59,16 @@ class EpisodeSource:
         """Episodes."""
         return len(self._records)
 
+    def __iter__(self) -> Iterator[RecordedEpisode]:
+        """Every episode, in their order."""
+        return (self[index] for index in range(len(self)))
+
     def __getitem__(self, index: int) -> RecordedEpisode:
         """One episode, pictures decoded.
 
         Raises:
             DataError: the record cannot be read or has fewer than two rows.
-            IndexError: there is no such episode; a loop over the source ends by it.
+            IndexError: there is no such episode.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path} has {len(self)} episodes; there is no episode {index}.")
