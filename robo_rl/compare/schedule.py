@@ -1,9 +1,10 @@
 """Trains the cells, each in a process of its own, some side by side: a crash costs one attempt of one cell."""
 
+import contextlib
 import dataclasses
 import multiprocessing.connection
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from robo_rl import envs
 from robo_rl.compare.cell import CellWork, cell_main
@@ -23,6 +24,7 @@ CellReport = Callable[[str, str, object], None]
 class _Running:
     work: CellWork
     child: Child
+    place: int
     ending: str | None = None
     error: str = ""
 
@@ -51,7 +53,10 @@ def run_cells(
             while waiting and len(running) < jobs and not stop():
                 work, left[work.record["name"]] = waiting.pop(0)
                 environment["MUJOCO_GL"] = gl_backend(envs.needs_renderer(work.config.env))
-                running.append(_Running(work, Child(work.record["name"], cell_main, (work,), environment)))
+                place = min(set(range(jobs)) - {cell.place for cell in running})
+                with _cores_of(place, jobs):
+                    child = Child(work.record["name"], cell_main, (work,), environment)
+                running.append(_Running(work, child, place))
                 report(work.record["name"], "began", None)
             if stop() and not told:
                 told = True
@@ -83,6 +88,24 @@ def _sharing(jobs: int) -> dict[str, str]:
         return {}
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_FLAGS": flags}
+
+
+@contextlib.contextmanager
+def _cores_of(place: int, jobs: int) -> Iterator[None]:
+    """Children started inside run on their share of the cores alone, where the system can say so (Linux).
+
+    XLA starts a thread per core it may use, so that cells side by side would otherwise share every core with each
+    other's threads: 8 % more CPU time per update, measured with two cells on two cores.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    if jobs == 1 or len(cores) < jobs:
+        yield
+        return
+    os.sched_setaffinity(0, cores[place::jobs])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _is_over(cell: _Running, report: CellReport) -> bool:

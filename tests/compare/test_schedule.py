@@ -1,5 +1,6 @@
 """A crash costs one attempt of one cell. The processes here do next to nothing, so that the tests are fast."""
 
+import json
 import os
 import signal
 import time
@@ -26,6 +27,10 @@ def pretend(report, work):
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "crashes once" and starts == 1:
         raise ZeroDivisionError
+    if name.startswith("cores"):
+        (work.folder / "cores").write_text(repr(sorted(os.sched_getaffinity(0))))
+        while not all((other / "cores").exists() for other in work.folder.parent.glob("cores*")):
+            time.sleep(0.01)
     if name == "waits":
         assert report.recv()[0] == "stop"
         report.send(("stopped", None))
@@ -85,3 +90,16 @@ def test_no_process_is_left_when_the_watcher_is_interrupted(works):
     with pytest.raises(KeyboardInterrupt):
         run_cells(works("waits"), 1, {}, report, lambda: False)
     assert pids == ["waits"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux says which cores a process may use")
+def test_cells_side_by_side_share_no_core(works):
+    before = os.sched_getaffinity(0)
+    if len(before) < 2:
+        pytest.skip("one core cannot be shared out")
+    planned = works("cores 1", "cores 2")
+    assert run_cells(planned, 2, {}, lambda *_: None, lambda: False) == []
+    first, second = (set(json.loads((work.folder / "cores").read_text())) for work in planned)
+    assert first | second == before
+    assert not first & second
+    assert os.sched_getaffinity(0) == before
