@@ -15,12 +15,15 @@ class CellJournal:
     """Writes into the folder of one cell, and tells whoever watches."""
 
     def __init__(self, folder: CellFolder, population: Population, record: dict[str, Any], report: Report) -> None:
-        """A journal that goes on from the population's counts; the record is written at once, as running."""
+        """A journal that goes on from the population's counts; they are told at once, and the record says running."""
         self._folder, self._population, self._record, self._report = folder, population, record, report
         self._episodes: list[list[Episode]] = [[] for _ in population.seeds]
         self._clipped: dict[str, float] = {}
         self._logged = (population.counts.env_steps, population.counts.updates, population.seconds())
         self.write_record(RUNNING)
+        # Until the first row a resumed cell would count for nothing in what the whole comparison has reached.
+        at_rest = {"env_steps_per_second": 0.0, "updates_per_second": 0.0}
+        report("row", {"env_steps": population.counts.env_steps, "updates": population.counts.updates, **at_rest})
 
     def note(self, chunks: Sequence[Chunk]) -> None:
         """Take note of the training episodes that ended, for the next rows."""

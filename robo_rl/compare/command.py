@@ -125,7 +125,8 @@ class Display:
         elif kind == "evaluation":
             self._progress.note(f"{cell}: return {what['return']:.4g} at {what['env_steps']:,} environment steps")
         else:
-            self._rows.pop(cell, None)
+            if kind != "stopped":  # what that one has reached still stands
+                self._rows.pop(cell, None)
             self._finished += kind == "finished"
             done = f" ({self._finished} of {self._cells} cells are finished)" if kind == "finished" else ""
             self._progress.note(f"{cell} {kind}{done}" + (f": {what}" if what else ""))

@@ -46,7 +46,7 @@ def train(folder, turns=1000, said=None, **changes):
         left[0] -= 1
         return left[0] < 0
 
-    return train_cell(work(folder, **changes), lambda kind, what: said is not None and said.append(kind), stop)
+    return train_cell(work(folder, **changes), lambda kind, what: said is not None and said.append((kind, what)), stop)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,9 @@ def test_one_that_died_goes_on_from_its_own_checkpoint(tmp_path, whole, monkeypa
     assert 0 < before < 240
     said = []
     assert train(tmp_path, said=said)
-    assert said.count("row") == 3, "the first of four rows was not written again"
+    first, *rows = [what for kind, what in said if kind == "row"]
+    assert 0 < first["env_steps"] <= before, "where it stands is told before anything is trained"
+    assert len(rows) == 3, "the first of four rows was not written again"
     assert_same_cell(folder, whole)
 
 

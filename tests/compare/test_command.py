@@ -12,6 +12,7 @@ import pytest
 from robo_rl.compare import command
 from robo_rl.compare.cell_folder import CellFolder
 from robo_rl.compare.command import compare_command
+from robo_rl.compare.plan import CompareConfig
 from robo_rl.errors import ConfigError, RunFailedError
 from tests.tiny import TINY_COMPARISON_FLAGS
 from tests.toys import toy_family
@@ -101,3 +102,27 @@ def test_no_finished_cell_is_an_error_that_says_why(tmp_path, plan_file, monkeyp
     monkeypatch.setattr(command, "run_cells", pretend(["failed", "failed"], []))
     with pytest.raises(RunFailedError, match=r"(?s)None of the 2 cells.*because"):
         compare_command(plan_file, tmp_path / "run", 1, [], {}, lambda: lambda: False)
+
+
+def test_the_display_counts_what_resumed_and_stopped_cells_have_reached():
+    class Shown:
+        def update(self, row):
+            self.row = row
+
+        def note(self, text):
+            pass
+
+    plan = CompareConfig(question="?", losses=["mse"], tasks=["toy/reach"], seeds=[5], env_steps=100)
+    shown = Shown()
+    display = command.Display(shown, plan, cells=4, finished=1)
+    speeds = {"env_steps_per_second": 2.0, "updates_per_second": 1.0}
+    display.show("resumed", "began", None)
+    display.show("resumed", "row", {"env_steps": 60, **speeds})
+    display.show("other", "row", {"env_steps": 10, **speeds})
+    assert shown.row == {"env_steps": 170, "env_steps_per_second": 4.0, "updates_per_second": 2.0}
+    display.show("resumed", "stopped", None)
+    assert shown.row["env_steps"] == 170
+    display.show("other", "finished", None)
+    assert shown.row["env_steps"] == 260
+    display.show("resumed", "retried", "why")
+    assert shown.row["env_steps"] == 200
