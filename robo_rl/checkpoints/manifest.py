@@ -31,12 +31,31 @@ def environment_manifest(devices: bool = False) -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "git": _git(pathlib.Path(robo_rl.__file__).parent),
         "platform": platform.platform(),
+        "processor": processor(),
         "cpu_count": os.cpu_count(),
         "matmul_precision": jax.config.values["jax_default_matmul_precision"],
     }
     if devices:
         manifest["devices"] = [f"{device.platform} {device.device_kind}" for device in jax.devices()]
     return manifest
+
+
+def processor() -> str | None:
+    """What the processor is called; None where the system does not say.
+
+    The last bits of a result are the processor's: math libraries choose their code, and with it the order of sums, by
+    what it can do.
+    """
+    told = pathlib.Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or None
+
+
+def revision() -> str | None:
+    """The commit of this code, with `-dirty` behind it if tracked files were changed since; None if there is none."""
+    git = _git(pathlib.Path(robo_rl.__file__).parent)
+    return None if git is None else git["commit"] + ("-dirty" if git["dirty"] else "")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], ignore: Collection[str] = ()) -> list[str]:

@@ -10,6 +10,7 @@ import jax
 
 from robo_rl import envs
 from robo_rl.checkpoints.layout import remove_unfinished, restorable_steps
+from robo_rl.checkpoints.manifest import processor, revision
 from robo_rl.checkpoints.reader import load_meta, load_run
 from robo_rl.checkpoints.writer import CheckpointWriter
 from robo_rl.compare.cell_folder import FINISHED, RUNNING, CellFolder
@@ -106,6 +107,8 @@ def record_of(work: CellWork, first: LearnerState) -> dict[str, Any]:
         "seeds": work.seeds,
         "attempts": work.attempts,
         "error": None,
+        "processor": processor(),
+        "git": revision(),
         "devices": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),
         "initial_weights": {str(seed): trunk_hash(first.agent, member) for member, seed in enumerate(work.seeds)},
         "config": work.config.model_dump(mode="json"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from robo_rl.checkpoints.locks import exclusive
-from robo_rl.checkpoints.manifest import differences, environment_manifest
+from robo_rl.checkpoints.manifest import differences, environment_manifest, revision
 from robo_rl.compare.cell_folder import CellFolder
 from robo_rl.compare.plan import Cell, CompareConfig, equal_part_hash
 from robo_rl.config import Config
@@ -23,6 +23,9 @@ from robo_rl.files import read_json, write_json_atomic
 
 MAY_CHANGE = ("question", "checkpoint_every", "workers")
 """Fields in which a resumed comparison may differ from the one that began it: no score depends on them."""
+
+MAY_CHANGE_IN_CELL = ("checkpoint.run_every", "seed")
+"""The same for the training config of a cell; its seeds are compared by themselves."""
 
 COLUMNS = ("loss", "task", "seed", "env_steps", "return", "success")
 
@@ -44,7 +47,8 @@ class ComparisonFolder:
         """Make the folder ready for this comparison; `configs` are the training configs of its cells.
 
         Raises:
-            ConfigError: the folder holds another comparison, or a run; every differing field is named.
+            ConfigError: the folder holds another comparison, a run, or a cell (brought from elsewhere, say) that was
+                trained with other fields; every differing field is named.
             UserError: it cannot be written.
         """
         new, command = plan.model_dump(mode="json"), shlex.join(["robo-rl", *sys.argv[1:]])
@@ -65,8 +69,9 @@ class ComparisonFolder:
             command = about["command"]
         elif (self.path / "config.yaml").exists():
             raise ConfigError(f"{self.path} holds a training run. Give the comparison a folder of its own (--run DIR).")
+        for cell, config in configs.items():
+            _refuse_stranger(self.cell(cell), config, plan.seeds)
         environment = environment_manifest()
-        git = environment["git"]
         about = {
             "config": new,
             "command": command,
@@ -74,9 +79,10 @@ class ComparisonFolder:
             "tuning_seeds": plan.tuning_seeds,
             "equal_part_sha256": _hashes(configs, plan),
             "versions": {"robo_rl": environment["robo_rl"], "python": environment["python"], **environment["packages"]},
-            "git": None if git is None else git["commit"] + ("-dirty" if git["dirty"] else ""),
+            "git": revision(),
             "machine": {
                 "platform": platform.platform(),
+                "processor": environment["processor"],
                 "cores": os.cpu_count(),
                 "devices": self._devices([self.cell(cell) for cell in configs]),
             },
@@ -138,3 +144,21 @@ class ComparisonFolder:
 
 def _hashes(configs: Mapping[Cell, Config], plan: CompareConfig) -> dict[str, str]:
     return {cell.name: equal_part_hash(config, plan.axes) for cell, config in configs.items()}
+
+
+def _refuse_stranger(cell: CellFolder, config: Config, seeds: Sequence[int]) -> None:
+    """Raise ConfigError if what was trained in the folder of a cell is not what is asked for now."""
+    record = cell.record() or {}
+    if not record.get("config"):  # it died before it could say
+        return
+    fields = differences(
+        {**record["config"], "seeds": record["seeds"]},
+        {**config.model_dump(mode="json"), "seeds": list(seeds)},
+        MAY_CHANGE_IN_CELL,
+    )
+    if fields:
+        raise ConfigError(
+            f"{cell.path} holds a cell of another comparison. Fields that differ (there -> now):\n  "
+            + "\n  ".join(fields)
+            + "\nMove the folder away, and the cell is trained anew."
+        )

@@ -1,5 +1,6 @@
 """The tables of the report, section by section; every text from outside is escaped by the pieces of `page`."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from robo_rl.compare.wording import estimate, interval, signed
 
 NONE = "\N{EN DASH}"
 """What a table shows where there is no number."""
+
+PROVENANCE = {"processor": "Processor", "git": "Revision"}
+"""Field of a cell's record -> heading of the column that shows it, where cells differ in it."""
 
 
 def aggregates(summary: Mapping[str, Any]) -> str:
@@ -165,6 +169,9 @@ def unfinished(results: Results) -> str:
 def cells(results: Results) -> str:
     """What each cell took, and what share of its targets the support clipped."""
     rows, seconds = [], 0.0
+    varied = [
+        name for name in PROVENANCE if len({cell.record[name] for cell in results.cells if name in cell.record}) > 1
+    ]
     for cell in results.cells:
         record = cell.record
         clipped = [value for value in (record.get("clipped_fraction") or {}).values() if value is not None]
@@ -177,6 +184,7 @@ def cells(results: Results) -> str:
                 _told(record.get("updates"), "{:,}"),
                 _told(record.get("updates_per_second"), "{:,.0f}"),
                 _told(record.get("seconds"), "{:,.0f}"),
+                *(_short(record.get(name)) for name in varied),
             ]
         )
     text = (
@@ -184,8 +192,9 @@ def cells(results: Results) -> str:
         "share, over seeds, of the targets' mass outside the support at the end of training; above 1 % values are "
         "biased. A cell trains all its seeds at once; updates are counted for each seed."
     )
-    header = ["Cell", "State", "Clipped", "Updates", "Updates/s", "Seconds"]
-    return heading("Clipped targets and compute") + paragraph(text) + table(header, rows, words=(0, 1))
+    header = ["Cell", "State", "Clipped", "Updates", "Updates/s", "Seconds", *(PROVENANCE[name] for name in varied)]
+    words = (0, 1, *range(len(header) - len(varied), len(header)))
+    return heading("Clipped targets and compute") + paragraph(text) + table(header, rows, words=words)
 
 
 def protocol(summary: Mapping[str, Any], results: Results) -> str:
@@ -242,17 +251,31 @@ def _held_equal(results: Results) -> str:
         0: "configurations were not recorded",
         1: "one configuration for all cells but for loss, task, seed and axes",
     }.get(len(hashes), f"NOT the configuration: {len(hashes)} different ones beyond loss, task, seed and axes")
-    weights: dict[tuple[Any, ...], set[str]] = {}
+    weights: dict[tuple[Any, ...], set[tuple[str | None, str]]] = {}
     for cell in results.cells:
         for seed, digest in (cell.record.get("initial_weights") or {}).items():
-            weights.setdefault((cell.group.axes, cell.task, seed), set()).add(digest)
+            begun = (cell.record.get("processor"), digest)
+            weights.setdefault((cell.group.axes, cell.task, seed), set()).add(begun)
     if not weights:
         return f"{configs}; initial weights were not recorded"
-    unequal = sum(len(digests) > 1 for digests in weights.values())
+    unequal = [begun for begun in weights.values() if len({digest for _, digest in begun}) > 1]
     told = "the same initial weights of the trunk for every loss, by task and seed"
     if unequal:
-        told = f"NOT the initial weights: they differ between losses for {unequal} of {len(weights)} tasks and seeds"
+        count = f"{len(unequal)} of {len(weights)} tasks and seeds"
+        told = f"NOT the initial weights: they differ between losses for {count}"
+        # Orthogonal weights come from a QR decomposition, whose sums each kind of processor orders in its own way.
+        if all(_is_one_each(begun) for begun in unequal):
+            told = (
+                "the same keys of the initial weights; where the losses were trained on different processors, the "
+                f"weights made from them are not the same to the last bit ({count})"
+            )
     return f"{configs}; {told}"
+
+
+def _is_one_each(begun: set[tuple[str | None, str]]) -> bool:
+    """Whether every processor made the same of it, and every processor is known."""
+    processors = [processor for processor, _ in begun]
+    return None not in processors and len(set(processors)) == len(processors)
 
 
 def _mean(entry: Mapping[str, Any], value: float) -> str:
@@ -265,6 +288,11 @@ def _cell_name(cell: Cell) -> str:
 
 def _told(value: Any, form: str) -> str:
     return NONE if value is None else form.format(value)
+
+
+def _short(value: str | None) -> str:
+    """A text as a table has room for it; of a commit its first ten digits, and whether it was changed."""
+    return NONE if value is None else re.sub(r"^([0-9a-f]{10})[0-9a-f]{30}", r"\1", value)
 
 
 def _plan(plan: Mapping[str, Any], name: str) -> str:

@@ -1,11 +1,12 @@
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
 import robo_rl
 from robo_rl.checkpoints import manifest
-from robo_rl.checkpoints.manifest import differences, environment_manifest
+from robo_rl.checkpoints.manifest import differences, environment_manifest, processor, revision
 
 
 def test_manifest_is_json_and_complete():
@@ -13,12 +14,21 @@ def test_manifest_is_json_and_complete():
     assert data["robo_rl"] == robo_rl.__version__
     assert all(data["packages"][name] for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "mujoco"))
     assert data["devices"]
+    assert data["processor"] == processor()
     assert "devices" not in environment_manifest()
 
 
 def test_package_that_is_not_installed_has_no_version(monkeypatch):
     monkeypatch.setattr(manifest, "PACKAGES", ("no-such-package",))
     assert environment_manifest()["packages"] == {"no-such-package": None}
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux alone keeps it there")
+def test_the_processor_is_named_as_linux_names_it():
+    told = Path("/proc/cpuinfo").read_text()
+    if "model name" not in told:
+        pytest.skip("this kind of processor is not named there")
+    assert f": {processor()}\n" in told
 
 
 @pytest.fixture
@@ -42,10 +52,12 @@ def test_git_commit_and_dirt(repository):
     git("add", "package/__init__.py")
     git("commit", "-m", "one")
     clean = environment_manifest()["git"]
+    assert revision() == clean["commit"]
     assert len(clean["commit"]) == 40
     assert not clean["dirty"]
     (package / "__init__.py").write_text("changed")
     assert environment_manifest()["git"] == {**clean, "dirty": True}
+    assert revision() == clean["commit"] + "-dirty"
 
 
 def test_package_installed_inside_a_foreign_repository_has_no_commit(repository, tmp_path):

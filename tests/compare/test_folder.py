@@ -44,6 +44,22 @@ def test_the_same_comparison_may_go_on_and_another_is_refused_by_field(tmp_path)
         begin(tmp_path, base=Config.model_validate({"learner": {"batch_size": 3}}))
 
 
+def test_a_cell_from_elsewhere_is_taken_if_it_was_trained_alike_and_refused_by_field_if_not(tmp_path):
+    folder, plan, planned = begin(tmp_path)
+    config = training_config(plan, planned[0], Config()).model_dump(mode="json")
+    elsewhere = {**config, "checkpoint": {**config["checkpoint"], "run_every": 7}, "seed": 3}
+    place = folder.cell(planned[0])
+    place.write_record({"status": "finished", "seeds": [7, 8], "config": elsewhere})
+    begin(tmp_path)
+    place.write_record(
+        {"status": "finished", "seeds": [7], "config": {**config, "learner": {**config["learner"], "batch_size": 3}}}
+    )
+    with pytest.raises(
+        ConfigError, match=r"mse-a_b(?s:.*)learner.batch_size: 3 -> 256(?s:.*)seeds: \[7\] -> \[7, 8\](?s:.*)Move"
+    ):
+        begin(tmp_path)
+
+
 def test_a_run_folder_is_no_place_for_a_comparison(tmp_path):
     (tmp_path / "config.yaml").write_text("")
     with pytest.raises(ConfigError, match="training run"):
