@@ -124,6 +124,10 @@ def decide(run: RunFolder, suite: Suite, incumbent: dict[str, Any] | None) -> De
     if episodes < rule.min_episodes:
         reason = f"{episodes} episodes of evidence are fewer than the {rule.min_episodes} that the suite asks for"
         return Decision(False, reason, chosen, None, mean, episodes)
+    # The first has nobody to beat, so that without a floor whatever was judged would be deployed.
+    if rule.min_score is not None and mean < rule.min_score:
+        reason = f"step {chosen.step} scores {mean:.4g}, less than the {rule.min_score:g} that the suite asks for"
+        return Decision(False, reason, chosen, None, mean, episodes)
     if incumbent is None:
         return Decision(True, f"step {chosen.step} is the first to be promoted", chosen, None, mean, episodes)
     former = chosen._replace(step=incumbent["step"], policy=incumbent["policy"])

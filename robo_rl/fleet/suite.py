@@ -35,6 +35,9 @@ class PromotionRule(Section):
     margin: float = Field(
         default=0.0, ge=0, description="Least gain, in success rate where the task knows success, else in return."
     )
+    min_score: float | None = Field(
+        default=None, description="Least mean score of the evidence, in the same unit; none: the first needs none."
+    )
     resamples: int = Field(default=10_000, ge=1000, description="Resamples of the bootstrap.")
 
 

@@ -102,6 +102,17 @@ def test_too_few_episodes_promote_nothing(tmp_path):
     assert "20 episodes of evidence are fewer than the 21" in decision.reason
 
 
+def test_a_score_below_the_floor_promotes_nothing_not_even_the_first(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [9, 4, 9, 4]})
+    for floor, promotes in ((0.5, False), (0.4, True)):
+        rule = SUITE.promotion.model_copy(update={"min_score": floor})
+        (run.evaluations / SUITE.name / "suite.json").unlink()
+        open_suite(run, SUITE.model_copy(update={"promotion": rule}))
+        decision = promote(run)
+        assert decision.promotes == promotes
+    assert "first to be promoted" in decision.reason
+
+
 def test_best_outlives_retention_and_a_resume(tmp_path):
     run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
     promote(run)
