@@ -6,6 +6,8 @@ authors keep in their repositories; `source` names the file and the commit. Step
 
 import csv
 import functools
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,15 @@ class Published(NamedTuple):
     std: float | None
     seeds: int
     source: str
+
+
+class PublishedOver(NamedTuple):
+    """One method over several tasks at one step: mean and median of the tasks' means, and the fewest seeds of any."""
+
+    method: str
+    mean: float
+    median: float
+    seeds: int
 
 
 @functools.cache
@@ -58,6 +69,24 @@ def published_at(task: str, steps: list[int]) -> list[Published]:
         return []
     name = name.replace("_", "-")  # dm_control writes finger-turn_hard, the tables finger-turn-hard
     return [row for row in published() if row.task == name and any(_same(row.env_steps, step) for step in steps)]
+
+
+def published_over(tasks: Sequence[str], env_steps: int) -> list[PublishedOver]:
+    """Every method that was published on all of `tasks` (names of our environments) at `env_steps`, in file order."""
+    by_method: dict[str, list[Published]] = {}
+    for task in tasks:
+        for row in published_at(task, [env_steps]):
+            by_method.setdefault(row.method, []).append(row)
+    return [
+        PublishedOver(
+            method,
+            statistics.fmean(row.mean for row in rows),
+            statistics.median(row.mean for row in rows),
+            min(row.seeds for row in rows),
+        )
+        for method, rows in by_method.items()
+        if len({row.task for row in rows}) == len(tasks)
+    ]
 
 
 def _same(theirs: int, ours: int) -> bool:

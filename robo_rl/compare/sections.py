@@ -51,11 +51,19 @@ def aggregates(summary: Mapping[str, Any]) -> str:
         ]
         for entry in groups
     ]
+    theirs = [
+        [row["method"], f"{row['mean']:.2f}", f"{row['median']:.2f}", NONE, str(row["seeds"])]
+        for row in summary["published"]
+    ]
     return (
         heading("All tasks together")
-        + paragraph(text)
+        + paragraph(text + (" Grey: published means of the same tasks, sources below." if theirs else ""))
         + table(["Loss", "IQM", f"IQM less that of {over}", f"P(better than {over})"], compared)
-        + table(["Loss", "Mean", "Median over tasks", "Optimality gap", "Seeds"], others)
+        + table(
+            ["Loss", "Mean", "Median over tasks", "Optimality gap", "Seeds"],
+            others + theirs,
+            theirs=range(len(others), len(others) + len(theirs)),
+        )
     )
 
 

@@ -5,7 +5,7 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 from robo_rl.compare import statistics
-from robo_rl.compare.published import published_at
+from robo_rl.compare.published import published_at, published_over
 from robo_rl.compare.results import Results, curves, final_scores, raw_final_scores
 from robo_rl.compare.scores import SUITE_RETURN, Group, quantity
 from robo_rl.compare.statistics import Estimate
@@ -59,6 +59,7 @@ def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> di
             "repetitions_of_pairs_profiles_curves_and_tasks": counts.others,
         },
         "groups": entries,
+        "published": _published(tasks, plan["env_steps"]) if tasks else [],
         # Every planned task, also those without a finished cell: what is missing must be seen to be missing.
         "per_task": [_task_entry(results, task, counts) for task in plan["tasks"]],
     }
@@ -146,6 +147,14 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
         "groups": rows,
         "published": published,
     }
+
+
+def _published(tasks: Sequence[str], env_steps: int) -> list[dict[str, Any]]:
+    """What others reached over the same tasks after as many steps, on the scale of our aggregates."""
+    return [
+        {**row._asdict(), "mean": row.mean / SUITE_RETURN, "median": row.median / SUITE_RETURN}
+        for row in published_over(tasks, env_steps)
+    ]
 
 
 def _wilson(results: Results, rates: Sequence[float]) -> dict[str, Any]:

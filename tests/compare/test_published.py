@@ -1,4 +1,6 @@
-from robo_rl.compare.published import published, published_at
+import pytest
+
+from robo_rl.compare.published import published, published_at, published_over
 from tests.compare import made_up
 
 
@@ -13,10 +15,18 @@ def test_the_baselines_of_the_field_are_there_for_the_seven_tasks_with_their_sou
 
 def test_the_mean_over_the_seven_tasks_is_the_one_of_the_literature():
     """523 at 100k for the better public SAC, 804 for BRO with 10 updates per step."""
-    for method, mean in (("SAC (SimbaV2 repo)", 523), ("BRO UTD10", 804)):
-        rows = [row for task in made_up.TASKS for row in published_at(task, [100_000]) if row.method == method]
-        assert len(rows) == 7
-        assert round(sum(row.mean for row in rows) / 7) == mean
+    rows = {row.method: row for row in published_over(made_up.TASKS, 100_000)}
+    assert {method: round(rows[method].mean) for method in ("SAC (SimbaV2 repo)", "BRO UTD10")} == {
+        "SAC (SimbaV2 repo)": 523,
+        "BRO UTD10": 804,
+    }
+    own = sorted(row.mean for task in made_up.TASKS for row in published_at(task, [100_000]) if row.method == "TD-MPC2")
+    assert rows["TD-MPC2"].median == pytest.approx(own[3])
+
+
+def test_a_method_that_lacks_a_task_has_no_mean_over_them():
+    assert published_over(["suite/cheetah-run", "grasp/cube"], 100_000) == []
+    assert published_over(made_up.TASKS, 12_345) == []
 
 
 def test_only_the_same_task_at_the_same_step_matches():

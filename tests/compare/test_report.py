@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -55,6 +56,14 @@ def test_question_answer_and_plot_come_first(written, seen):
     summary = json.loads((written / "summary.json").read_text())
     assert seen.tags.index("img") < seen.tags.index("table")
     assert seen.text.index(summary["question"]) < seen.text.index(summary["answer"]) < seen.text.index("All tasks")
+
+
+def test_published_means_of_the_same_tasks_stand_below_ours(written, seen):
+    [theirs] = [
+        row for row in json.loads((written / "summary.json").read_text())["published"] if row["method"] == "BRO UTD2"
+    ]
+    assert theirs["mean"] == pytest.approx((0.8521 + 0.8822) / 2)  # published means of the two tasks of SMALL
+    assert re.search(r"HL-Gauss(.|\n)*BRO UTD2\s*0.87\s*0.87", seen.text.partition("Task by task")[0])
 
 
 TOLD = (
