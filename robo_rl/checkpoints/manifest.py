@@ -52,6 +52,15 @@ def processor() -> str | None:
     return names[0] if names else platform.processor() or None
 
 
+def versions() -> dict[str, str | None]:
+    """Name -> version of this package, of Python, and of every package whose version can change a result."""
+    return {
+        "robo_rl": robo_rl.__version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
 def revision() -> str | None:
     """The commit of this code, with `-dirty` behind it if tracked files were changed since; None if there is none."""
     git = _git(pathlib.Path(robo_rl.__file__).parent)

@@ -1,7 +1,7 @@
 """One cell: its seeds trained as one population until the budget is used, judged on the way, resumable at any time."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ import jax
 
 from robo_rl import envs
 from robo_rl.checkpoints.layout import remove_unfinished, restorable_steps
-from robo_rl.checkpoints.manifest import processor, revision
+from robo_rl.checkpoints.manifest import processor, revision, versions
 from robo_rl.checkpoints.reader import load_meta, load_run
 from robo_rl.checkpoints.writer import CheckpointWriter
 from robo_rl.compare.cell_folder import FINISHED, RUNNING, CellFolder
 from robo_rl.compare.cell_journal import CellJournal
 from robo_rl.compare.crew import Crew, Judge, unit_kinds
-from robo_rl.compare.population import Population, PopulationCounts, capacity, init_members, trunk_hash
+from robo_rl.compare.population import Population, PopulationCounts, capacity, init_members, trunk_hash, trunk_sum
 from robo_rl.compare.simulations import Workers
 from robo_rl.config import Config
 from robo_rl.experiment import Experiment, build
@@ -66,7 +66,7 @@ def train_cell(work: CellWork, report: Report, stop: Callable[[], bool]) -> bool
     ):
         crew, judge = Crew(experiment, work.seeds, workers), Judge(experiment, len(work.seeds), workers)
         state = init_members(experiment.agent, experiment.spec, capacity(config), work.seeds)
-        record = record_of(work, state)
+        record = record_of(work, state, folder.record() or {})
         population = Population(experiment, work.seeds, state)
         resume(population, crew, folder)
         journal = CellJournal(folder, population, record, report)
@@ -96,21 +96,30 @@ def train_cell(work: CellWork, report: Report, stop: Callable[[], bool]) -> bool
         journal.evaluated(judge.judge(population.policy(), config.evaluation.final_episodes))
     keep_policies(folder, population, experiment)
     journal.write_record(FINISHED)
-    shutil.rmtree(folder.checkpoints)
+    # What cannot be removed must not make a failure of a cell that is finished.
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return True
 
 
-def record_of(work: CellWork, first: LearnerState) -> dict[str, Any]:
-    """What `cell.json` says of a cell whatever comes of it; `first [M, ...]` is the members' state at the start."""
+def record_of(work: CellWork, first: LearnerState, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What `cell.json` says of a cell whatever comes of it.
+
+    first: the members' state at the start `[M, ...]`    before: the record that a former sitting left, empty if none
+    """
+    origin = {"processor": processor(), "git": revision(), "versions": versions()}
+    former = {name: before.get(name) for name in origin}
+    earlier = [*before.get("earlier", []), *([former] if before and former != origin else [])]
+    members = list(enumerate(work.seeds))
     return {
         **work.record,
         "seeds": work.seeds,
         "attempts": work.attempts,
         "error": None,
-        "processor": processor(),
-        "git": revision(),
+        **origin,
+        "earlier": earlier,
         "devices": sorted({f"{device.platform} {device.device_kind}" for device in jax.devices()}),
-        "initial_weights": {str(seed): trunk_hash(first.agent, member) for member, seed in enumerate(work.seeds)},
+        "initial_weights": {str(seed): trunk_hash(first.agent, member) for member, seed in members},
+        "initial_weights_sum": {str(seed): trunk_sum(first.agent, member) for member, seed in members},
         "config": work.config.model_dump(mode="json"),
     }
 

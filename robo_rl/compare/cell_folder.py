@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from robo_rl.files import read_json, write_json_atomic
+from robo_rl.files import read_json, write_atomic, write_json_atomic
 from robo_rl.metrics.rows import plain_row
-from robo_rl.metrics.sinks import read_rows
+from robo_rl.metrics.sinks import append_lines, read_rows
 
 FINISHED, FAILED, RUNNING = "finished", "failed", "running"
 
@@ -63,12 +63,10 @@ class CellFolder:
         """Forget every row beyond `env_steps`: a resumed cell passes them again."""
         for file in (self.metrics_file, self.evaluations_file):
             rows = [row for row in read_rows(file) if row["env_steps"] <= env_steps] if file.exists() else []
-            temporary = file.with_suffix(".tmp")
-            temporary.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-            os.replace(temporary, file)
+            write_atomic(file, "".join(f"{json.dumps(row)}\n" for row in rows).encode())
 
 
 def _append(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     # One write, so that a kill tears at most the last line, which readers leave out.
     with file.open("ab", buffering=0) as handle:
-        handle.write("".join(f"{json.dumps(row, allow_nan=False)}\n" for row in rows).encode())
+        append_lines(handle, "".join(f"{json.dumps(row, allow_nan=False)}\n" for row in rows).encode())

@@ -15,7 +15,7 @@ from robo_rl.compare.report import check_libraries, write_report
 from robo_rl.compare.schedule import run_cells
 from robo_rl.compare.statistics import REPETITIONS
 from robo_rl.config import Config
-from robo_rl.errors import ConfigError, RunFailedError
+from robo_rl.errors import ConfigError, RunFailedError, UserError
 from robo_rl.metrics.progress import Progress
 
 ROUGH_REPETITIONS = 2000
@@ -56,7 +56,10 @@ def compare_command(
                 """Show it; a cell that ended also changes what the whole comparison says."""
                 display.show(cell, kind, what)
                 if kind in ("finished", "failed"):
-                    publish(folder, plan, planned, ROUGH_REPETITIONS)
+                    try:
+                        publish(folder, plan, planned, ROUGH_REPETITIONS)
+                    except (UserError, OSError) as error:  # cells are at work, and the last report says it again
+                        progress.note(f"there is no new report: {error}")
 
             failed = run_cells(works, jobs, accelerator, report, stop)
         publish(folder, plan, planned, REPETITIONS)

@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 
 from robo_rl.checkpoints.locks import exclusive
-from robo_rl.checkpoints.manifest import differences, environment_manifest, revision
+from robo_rl.checkpoints.manifest import differences, processor, revision, versions
 from robo_rl.compare.cell_folder import CellFolder
-from robo_rl.compare.plan import Cell, CompareConfig, equal_part_hash
+from robo_rl.compare.plan import Cell, CompareConfig, shared_part, shared_part_hash
+from robo_rl.compare.scores import COLUMNS
 from robo_rl.config import Config
 from robo_rl.errors import ConfigError, UserError
-from robo_rl.files import read_json, write_json_atomic
+from robo_rl.files import read_json, write_atomic, write_json_atomic
 
 MAY_CHANGE = ("question", "checkpoint_every", "workers")
 """Fields in which a resumed comparison may differ from the one that began it: no score depends on them."""
 
 MAY_CHANGE_IN_CELL = ("checkpoint.run_every", "seed")
 """The same for the training config of a cell; its seeds are compared by themselves."""
-
-COLUMNS = ("loss", "task", "seed", "env_steps", "return", "success")
 
 
 class ComparisonFolder:
@@ -52,37 +51,40 @@ class ComparisonFolder:
             UserError: it cannot be written.
         """
         new, command = plan.model_dump(mode="json"), shlex.join(["robo-rl", *sys.argv[1:]])
+        any_config = next(iter(configs.values())).model_dump(mode="json")
+        training = shared_part(any_config, plan.axes)
         if self.comparison_file.exists():
             about = read_json(self.comparison_file)
             fields = differences(
-                {**about["config"], "equal_part": sorted(set(about["equal_part_sha256"].values()))},
-                {**new, "equal_part": sorted(set(_hashes(configs, plan).values()))},
-                MAY_CHANGE,
+                {**about["config"], "training": about["training"]}, {**new, "training": training}, MAY_CHANGE
             )
             if fields:
                 raise ConfigError(
                     f"{self.path} holds another comparison. Fields that differ (there -> now):\n  "
                     + "\n  ".join(fields)
                     + "\nGive this one a folder of its own (--run DIR), or start it with the same fields to resume. "
-                    "(equal_part stands for all fields of the training config that the cells share.)"
+                    "(training: fields of the training config, which the cells share.)"
                 )
             command = about["command"]
         elif (self.path / "config.yaml").exists():
             raise ConfigError(f"{self.path} holds a training run. Give the comparison a folder of its own (--run DIR).")
         for cell, config in configs.items():
             _refuse_stranger(self.cell(cell), config, plan.seeds)
-        environment = environment_manifest()
         about = {
             "config": new,
+            "training": training,
             "command": command,
             "reporting_seeds": plan.seeds,
             "tuning_seeds": plan.tuning_seeds,
-            "equal_part_sha256": _hashes(configs, plan),
-            "versions": {"robo_rl": environment["robo_rl"], "python": environment["python"], **environment["packages"]},
+            "equal_part_sha256": {
+                cell.name: shared_part_hash(config.model_dump(mode="json"), plan.axes)
+                for cell, config in configs.items()
+            },
+            "versions": versions(),
             "git": revision(),
             "machine": {
                 "platform": platform.platform(),
-                "processor": environment["processor"],
+                "processor": processor(),
                 "cores": os.cpu_count(),
                 "devices": self._devices([self.cell(cell) for cell in configs]),
             },
@@ -127,9 +129,7 @@ class ComparisonFolder:
                 success = float(np.mean(judged)) if judged else ""
                 values = [str(value) for value in cell.axes.values()]
                 writer.writerow([cell.loss, cell.task, row["seed"], row["env_steps"], mean, success, *values])
-        temporary = self.scores_file.with_suffix(".csv.tmp")
-        temporary.write_text(text.getvalue())
-        os.replace(temporary, self.scores_file)
+        write_atomic(self.scores_file, text.getvalue().encode())
 
     def write_devices(self, cells: Sequence[Cell]) -> None:
         """Note in `comparison.json` on which devices the cells were trained."""
@@ -140,10 +140,6 @@ class ComparisonFolder:
     def _devices(self, folders: Sequence[CellFolder]) -> list[str]:
         records = (folder.record() for folder in folders)
         return sorted({device for record in records if record for device in record.get("devices", [])})
-
-
-def _hashes(configs: Mapping[Cell, Config], plan: CompareConfig) -> dict[str, str]:
-    return {cell.name: equal_part_hash(config, plan.axes) for cell, config in configs.items()}
 
 
 def _refuse_stranger(cell: CellFolder, config: Config, seeds: Sequence[int]) -> None:

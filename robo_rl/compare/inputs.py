@@ -8,7 +8,15 @@ import pydantic
 import yaml
 
 from robo_rl import presets, seeds
-from robo_rl.compare.plan import SET_BY_THE_PLAN, Cell, CompareConfig, cells, field_names, training_config
+from robo_rl.compare.plan import (
+    SET_BY_THE_PLAN,
+    WITHOUT_EFFECT,
+    Cell,
+    CompareConfig,
+    cells,
+    field_names,
+    training_config,
+)
 from robo_rl.config import Config
 from robo_rl.critics.heads import HEADS
 from robo_rl.errors import ConfigError, nearest
@@ -55,7 +63,8 @@ def parse(preset: str, flags: Sequence[str]) -> CompareConfig:
     plan = load(presets.find(preset))
     data = plan.model_dump(mode="json")
     training = field_names(Config().model_dump(mode="json"))
-    for name, values in _flags(flags).items():
+    for name, words in _flags(flags).items():
+        values = [_value_of(name, word) for word in words]
         if name in CompareConfig.model_fields:
             if isinstance(data[name], dict):
                 raise ConfigError(f"{name} is a table: write it in a file. A single override is --FIELD VALUE.")
@@ -75,19 +84,30 @@ def _only(name: str, values: Sequence[Any]) -> Any:
     return values[0]
 
 
-def _flags(arguments: Sequence[str]) -> dict[str, list[Any]]:
-    """`--learner.batch-size 8 --seeds=1` -> {"learner.batch_size": [8], "seeds": [1]}; later flags win."""
-    found: dict[str, list[Any]] = {}
+def _value_of(name: str, word: str) -> Any:
+    """What a word of the command line stands for: itself where the field is text, else what YAML reads in it."""
+    field = CompareConfig.model_fields.get(name)
+    if field is not None and field.annotation in (str, list[str]):
+        return word
+    try:
+        return yaml.safe_load(word)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--{name}: {word!r} cannot be read as a value ({error}).") from error
+
+
+def _flags(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """`--learner.batch-size 8 --seeds=1` -> {"learner.batch_size": ["8"], "seeds": ["1"]}; later flags win."""
+    found: dict[str, list[str]] = {}
     name = None
     for argument in arguments:
         if argument.startswith("--"):
             flag, equals, value = argument.removeprefix("--").partition("=")
             name = flag.replace("-", "_")
-            found[name] = [yaml.safe_load(value)] if equals else []
+            found[name] = [value] if equals else []
         elif name is None:
             raise ConfigError(f"{argument!r} belongs to no flag; flags are --FIELD VALUE.")
         else:
-            found[name].append(yaml.safe_load(argument))
+            found[name].append(argument)
     return found
 
 
@@ -117,6 +137,11 @@ def checked_configs(plan: CompareConfig) -> dict[Cell, Config]:
         raise ConfigError("Two cells of the comparison are the same: an axis names a value twice. Name each once.")
     configs = {cell: training_config(plan, cell, base) for cell in planned}
     simulated = set()
+    if base.data.path is not None or base.data.share == 1:
+        raise ConfigError(
+            f"base: {plan.base} learns from recorded episodes, which a comparison cannot: {WITHOUT_EFFECT['data.']}. "
+            "Choose a preset that names no data."
+        )
     for config in configs.values():
         check_fields(config)
         for episodes in (plan.evaluation_episodes, plan.final_evaluation_episodes):
@@ -161,6 +186,8 @@ def _check_fields(plan: CompareConfig) -> None:
         for name in fields:
             if name in SET_BY_THE_PLAN:
                 raise ConfigError(f"{place}: {name} is decided by the comparison's own field {SET_BY_THE_PLAN[name]}.")
+            if why := [reason for field, reason in WITHOUT_EFFECT.items() if _is_of(name, field)]:
+                raise ConfigError(f"{place}: {name} changes nothing in a comparison: {why[0]}. Leave it out.")
             if name not in known:
                 raise ConfigError(
                     f"{place}: the training config has no field {name!r}. "
@@ -171,3 +198,8 @@ def _check_fields(plan: CompareConfig) -> None:
             raise ConfigError(f"axes: {name} has no values. Give at least one.")
         if name in plan.overrides:
             raise ConfigError(f"{name} is both an axis and an override. Leave out one.")
+
+
+def _is_of(name: str, field: str) -> bool:
+    """Whether a dotted name is `field`, or lies in it where that is a section."""
+    return name.startswith(field) if field.endswith(".") else name == field

@@ -1,6 +1,6 @@
 """How losses, groups and axes are called in sentences, tables and plots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _LOSSES: Mapping[str, str] = {
@@ -19,9 +19,12 @@ def loss_name(loss: str) -> str:
     return _LOSSES.get(loss, loss)
 
 
-def axis_name(field: str) -> str:
-    """The last part of a dotted field, in words."""
-    return field.rpartition(".")[2].replace("_", " ")
+def axis_name(field: str, fields: Iterable[str] = ()) -> str:
+    """The last parts of a dotted field, in words: as few as tell it from the other `fields`."""
+    parts = field.split(".")
+    others = [other.split(".") for other in fields if other != field]
+    count = next(n for n in range(1, len(parts) + 1) if all(other[-n:] != parts[-n:] for other in others))
+    return " ".join(parts[-count:]).replace("_", " ")
 
 
 def value_name(value: Any) -> str:
@@ -33,12 +36,20 @@ def value_name(value: Any) -> str:
 
 def axes_name(axes: Mapping[str, Any]) -> str:
     """The values of all axes, `width 256, noise 0.1`; empty without axes."""
-    return ", ".join(f"{axis_name(field)} {value_name(value)}" for field, value in axes.items())
+    return ", ".join(f"{axis_name(field, axes)} {value_name(value)}" for field, value in axes.items())
 
 
 def group_name(loss: str, axes: Mapping[str, Any]) -> str:
     """A loss and the values of the axes."""
     return loss_name(loss) + (f" at {axes_name(axes)}" if axes else "")
+
+
+def reference_name(entry: Mapping[str, Any]) -> str:
+    """What a group of summary.json is measured against: a loss at the same setting, or its own first setting."""
+    reference = entry["reference"]
+    if entry["loss"] == reference["loss"]:
+        return axes_name(reference["axes"])
+    return loss_name(reference["loss"]) + (" at the same setting" if reference["axes"] else "")
 
 
 def task_name(task: str) -> str:

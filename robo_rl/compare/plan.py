@@ -1,11 +1,12 @@
 """What a comparison is: its file's schema, the cells it consists of, and the training config of each."""
 
+import copy
 import dataclasses
 import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -39,6 +40,22 @@ SET_BY_THE_PLAN: Mapping[str, str] = {
     "evaluation.final_episodes": "final_evaluation_episodes",
 }
 """Field of the training config -> the field of the comparison that decides it; no override and no axis may."""
+
+WITHOUT_EFFECT: Mapping[str, str] = {
+    "data.": "its members learn from their own actors alone",
+    "runtime": "a cell is one process that steps its members together",
+    "actor.processes": "each member has one actor, whose simulations lie in --workers processes",
+    "actor.max_restarts": "a cell that crashes is tried once more",
+    "learner.max_lead_env_steps": "a member acts and learns in turn",
+    "checkpoint.keep_newest": "a cell keeps what it resumes from and its last policies",
+    "checkpoint.keep_best": "a cell keeps what it resumes from and its last policies",
+    "evaluation.enabled": "every cell is judged, or there would be no scores",
+    "evaluation.video": "a cell films nothing; evaluate its policies",
+}
+"""Field of the training config (or section, with a dot at its end) that a comparison has no use for -> why.
+
+A preset may hold them for `robo-rl train`; asked for in a comparison they would promise what does not happen.
+"""
 
 
 class CompareConfig(Section):
@@ -87,7 +104,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """A name that no other cell of the comparison has and that any file system takes."""
+        """A name that no other cell of the comparison has, of letters, digits and `_.=+-`."""
         parts = [self.loss, self.task, *(f"{field}={value}" for field, value in self.axes.items())]
         return "-".join(re.sub(r"[^\w.=+-]", "_", part) for part in parts)
 
@@ -130,10 +147,7 @@ def with_fields(config: Config, fields: Mapping[str, Any], source: str) -> Confi
             raise ConfigError(
                 f"{source}: the training config has no field {name!r}. Nearest: {', '.join(nearest(name, known, 3))}."
             )
-        *sections, last = name.split(".")
-        section = data
-        for part in sections:
-            section = section[part]
+        section, last = _place(data, name)
         section[last] = value
     return presets.validate(data, source)
 
@@ -146,25 +160,26 @@ def field_names(data: Mapping[str, Any], prefix: str = "") -> list[str]:
     return names
 
 
-def value_at(config: Config, field: str) -> Any:
-    """The value of a dotted field."""
-    value: Any = config
-    for part in field.split("."):
-        value = getattr(value, part)
-    return value
+def shared_part(config: Mapping[str, Any], axes: Iterable[str]) -> dict[str, Any]:
+    """What all cells must share: a training config (nested dict) without loss, task, seed and the fields of the axes.
 
-
-def equal_part_hash(config: Config, axes: Mapping[str, Any]) -> str:
-    """sha256 of what the cells must share: the training config without loss, task, seed and the axes' fields.
-
-    Equal for all cells of a comparison: the proof that nothing else differed. How often a resume point is written is
-    left out as well: no score depends on it.
+    How often a resume point is written is left out as well: no score depends on it.
     """
-    data = config.model_dump(mode="json")
+    data = copy.deepcopy(dict(config))
     for name in ("env.name", "agent.critic.loss", "seed", "checkpoint.run_every", *axes):
-        *sections, last = name.split(".")
-        section = data
-        for part in sections:
-            section = section[part]
+        section, last = _place(data, name)
         del section[last]
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    return data
+
+
+def shared_part_hash(config: Mapping[str, Any], axes: Iterable[str]) -> str:
+    """sha256 of `shared_part`: equal for all cells of a comparison, the proof that nothing else differed."""
+    return hashlib.sha256(json.dumps(shared_part(config, axes), sort_keys=True).encode()).hexdigest()
+
+
+def _place(data: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
+    """The section of nested dicts that holds the field with this dotted name, and the name that it has there."""
+    *sections, last = name.split(".")
+    for part in sections:
+        data = data[part]
+    return data, last

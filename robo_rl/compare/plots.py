@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from robo_rl.compare import drawing
 from robo_rl.compare.drawing import Look, Plot
-from robo_rl.compare.names import axes_name, axis_name, group_name, loss_name, task_name, value_name
+from robo_rl.compare.names import axes_name, axis_name, group_name, loss_name, reference_name, task_name, value_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,6 +69,8 @@ def _against_axis(summary: Mapping[str, Any], groups: Sequence[Entry]) -> Plot:
     for entry in groups:
         others = {name: value for name, value in entry["axes"].items() if name != field}
         lines.setdefault(group_name(entry["loss"], others), []).append(entry)
+    # A loss has its own colour in every plot, unless it has several lines here.
+    own = len({members[0]["loss"] for members in lines.values()}) == len(lines)
 
     def position(value: Any) -> float:
         return float(value) if numeric else [value_name(one) for one in values].index(value_name(value))
@@ -77,12 +79,13 @@ def _against_axis(summary: Mapping[str, Any], groups: Sequence[Entry]) -> Plot:
         """One line for each loss, through its values of the axis."""
         for number, (label, members) in enumerate(lines.items()):
             series = {name: [entry["iqm"][name] for entry in members] for name in ("value", "low", "high")}
-            drawing.band(area, [position(e["axes"][field]) for e in members], series, drawing.look(number), label)
+            look = _look(summary, members[0]) if own else drawing.look(number)
+            drawing.band(area, [position(e["axes"][field]) for e in members], series, look, label)
         if ratio:
             area.set_xscale("log")
         area.minorticks_off()
         area.set_xticks([position(value) for value in values], [value_name(value) for value in values])
-        drawing.finish(area, axis_name(field), "IQM of the score")
+        drawing.finish(area, axis_name(field, summary["axes"]), "IQM of the score")
 
     caption = f"Interquartile mean (IQM) of the final scores against {field}, with 95 % intervals."
     return Plot("scores-axis", "first", caption, draw, drawing.height_with_legend(len(lines)))
@@ -116,12 +119,7 @@ def _aggregate_plots(summary: Mapping[str, Any], members: Sequence[Entry], many:
 
 def _improvement(summary: Mapping[str, Any], rivals: Sequence[Entry]) -> Plot:
     """One row for each group that has a reference."""
-    reference = rivals[0]["reference"]
-    name = loss_name(reference["loss"])
-    if rivals[0]["loss"] == reference["loss"]:
-        name = axes_name(reference["axes"])
-    elif reference["axes"]:
-        name += " at the same setting"
+    name = reference_name(rivals[0])
 
     def draw(area: "Axes") -> None:
         names = [", ".join(filter(None, [loss_name(entry["loss"]), axes_name(entry["axes"])])) for entry in rivals]
@@ -150,7 +148,8 @@ def _task_plot(summary: Mapping[str, Any], task: Entry, members: Sequence[Entry]
             drawing.band(area, row["curve"]["env_steps"], row["curve"], _look(summary, row), loss_name(row["loss"]))
         drawing.published_marks(area, published)
         drawing.count_steps(area)
-        area.set_ylim(bottom=0)
+        if all(low >= 0 for row in members for low in row["curve"]["low"]):
+            area.set_ylim(bottom=0)
         drawing.finish(area, "environment steps", task["quantity"])
 
     name = task_name(task["task"])

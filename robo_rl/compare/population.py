@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -61,10 +61,20 @@ def init_members(agent: Agent, spec: EnvSpec, room: int, member_seeds: Sequence[
 def trunk_hash(agent_state: Any, member: int) -> str:
     """sha256 of one member's trunk weights: all that losses share, since only their last layers differ in shape."""
     digest = hashlib.sha256()
+    for name, weights in _trunk(agent_state, member):
+        digest.update(name.encode() + weights.tobytes())
+    return digest.hexdigest()
+
+
+def trunk_sum(agent_state: Any, member: int) -> float:
+    """Sum of the same weights: nearly equal where only the processor's rounding differs, far apart for another key."""
+    return float(sum(weights.sum(dtype=np.float64) for _, weights in _trunk(agent_state, member)))
+
+
+def _trunk(agent_state: Any, member: int) -> Iterator[tuple[str, np.ndarray]]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(agent_state):
         if any(getattr(part, "key", None) == "trunk" for part in path):
-            digest.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf[member]).tobytes())
-    return digest.hexdigest()
+            yield jax.tree_util.keystr(path), np.asarray(leaf[member])
 
 
 class Population:

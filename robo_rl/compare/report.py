@@ -14,7 +14,7 @@ from robo_rl.compare.statistics import REPETITIONS, rliable_library
 from robo_rl.compare.summary import summarise
 from robo_rl.compare.wording import caution
 from robo_rl.errors import UserError
-from robo_rl.files import write_json_atomic
+from robo_rl.files import write_atomic, write_json_atomic
 
 Drawn = Sequence[tuple[Plot, bytes]]
 """Plots with their SVG."""
@@ -47,9 +47,7 @@ def write_report(folder: Path, repetitions: int = REPETITIONS) -> None:
         drawn = _draw(folder / "plots", plots(summary))
         text = report_page(results, summary, drawn)
         # A reader who reloads the page while cells train sees the old one or the whole new one.
-        temporary = folder / "report.html.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / "report.html")
+        write_atomic(folder / "report.html", text.encode())
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error.strerror or error}). Free space or mend rights."

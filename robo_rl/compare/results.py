@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robo_rl.compare.scores import Group, Score, group_of, largest, normalised, quantity, read_scores
+from robo_rl.compare.cell_folder import CellFolder
+from robo_rl.compare.plan import Cell
+from robo_rl.compare.scores import SUITE_RETURN, Group, Score, group_of, largest, normalised, quantity, read_scores
 from robo_rl.errors import UserError
 from robo_rl.files import read_json
 
 _PLAN_FIELDS = ("question", "losses", "tasks", "seeds", "env_steps")
 
 
-class Cell(NamedTuple):
-    """One group on one task, all seeds.
+class CellState(NamedTuple):
+    """How far one group got on one task, with all seeds.
 
     status: "finished", "failed", "running" or "not begun"    record: its cell.json, empty if not begun
     """
@@ -37,7 +39,7 @@ class Results(NamedTuple):
     plan: Mapping[str, Any]
     about: Mapping[str, Any]
     groups: tuple[Group, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[CellState, ...]
     scores: tuple[Score, ...]
 
     def finished(self, group: Group) -> list[str]:
@@ -58,7 +60,11 @@ class Results(NamedTuple):
     def without_scale(self) -> list[str]:
         """The tasks whose scores cannot be averaged with those of others: their largest value is not known."""
         found = {score.task for score in self.scores if largest(score) is None}
+        found |= {cell.task for cell in self.cells if _is_cut_short(cell.record) and self._has_returns(cell.task)}
         return [task for task in self.plan["tasks"] if task in found]
+
+    def _has_returns(self, task: str) -> bool:
+        return any(score.success is None for score in self.scores if score.task == task)
 
     def common_seeds(self, group: Group, tasks: Sequence[str]) -> list[int]:
         """The seeds for which `group` finished every one of `tasks`, ascending."""
@@ -90,12 +96,11 @@ def read_results(folder: Path) -> Results:
         for values in itertools.product(*axes.values())
         for loss in plan["losses"]
     )
-    records = _cell_records(folder, list(axes))
     cells = tuple(
-        Cell(group, task, record.get("status", "not begun"), record)
+        CellState(group, task, record.get("status", "not begun"), record)
         for group in groups
         for task in plan["tasks"]
-        for record in [records.get((group, task), {})]
+        for record in [_record(folder, group, task)]
     )
     # Before the scores are read: a comparison that has only just begun may not have the file yet.
     if not any(cell.status == "finished" for cell in cells):
@@ -149,18 +154,25 @@ def _of(results: Results, group: Group, tasks: Sequence[str]) -> list[Score]:
     return sorted(found, key=lambda score: score.env_steps)
 
 
-def _cell_records(folder: Path, fields: list[str]) -> dict[tuple[Group, str], dict[str, Any]]:
-    records = {}
-    for path in sorted(folder.glob("cells/*/cell.json")):
-        record = read_json(path)
-        try:
-            records[group_of(record["loss"], record["axes"], fields), record["task"]] = record
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{path} is no record of a cell of this comparison (missing: {error}). Remove that cell's folder and "
-                "run the same `robo-rl compare` command again to train it anew."
-            ) from error
-    return records
+def _record(folder: Path, group: Group, task: str) -> dict[str, Any]:
+    """The record in the folder that is this cell's own, empty if it has none; any other folder there is left alone."""
+    path = CellFolder(folder / "cells" / Cell(group.loss, dict(group.axes), task).name).record_file
+    record = read_json(path) if path.exists() else {}
+    wrong = [name for name, own in (("loss", group.loss), ("task", task)) if record and record.get(name) != own]
+    if wrong:
+        raise UserError(
+            f"{path} is no record of the cell that its folder is named after ({' and '.join(wrong)} differ). Remove "
+            "that folder and run the same `robo-rl compare` command again to train it anew."
+        )
+    return record
+
+
+def _is_cut_short(record: Mapping[str, Any]) -> bool:
+    """Whether evaluation episodes end before the task's own limit, and with them the largest possible return."""
+    config = record.get("config") or {}
+    env, evaluation = config.get("env", {}), config.get("evaluation", {})
+    steps = evaluation.get("episode_steps") or env.get("episode_steps")
+    return steps is not None and steps * env.get("action_repeat", 1) < SUITE_RETURN
 
 
 def _check_complete(results: Results) -> None:

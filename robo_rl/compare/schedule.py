@@ -8,21 +8,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from robo_rl import envs
 from robo_rl.compare.cell import CellWork, cell_main
-from robo_rl.compare.cell_folder import FAILED, CellFolder
+from robo_rl.compare.cell_folder import FAILED, FINISHED, CellFolder
 from robo_rl.render import gl_backend
 from robo_rl.runtimes.processes import Child
 
 ATTEMPTS = 2
-"""How often one command begins a cell that crashes; a cell that failed is begun anew by the next command."""
+"""How often one command begins a cell that crashes. The next command begins a failed one again, from its checkpoint."""
 
 CellReport = Callable[[str, str, object], None]
-"""cell name, kind, what: ("row" | "evaluation", numbers), ("began" | "finished" | "stopped", None), or
-("retried" | "failed", why)."""
+"""cell name, kind, what: ("row" | "evaluation", numbers), ("began" | "finished", None),
+("stopped", None or what broke while it was to stop), or ("retried" | "failed", why)."""
 
 
 @dataclasses.dataclass
 class _Running:
     work: CellWork
+    attempts_left: int
     child: Child
     place: int
     ending: str | None = None
@@ -39,11 +40,10 @@ def run_cells(
     """Train every cell, at most `jobs` at a time; the names of those that failed.
 
     A crashed cell is tried once more, from its checkpoint; then its record says `failed` and why, and the others go
-    on. After `stop()` every running cell writes its checkpoint and none is begun. `accelerator` is what the processes
-    have in their environment, beside what is set here.
+    on. After `stop()` every running cell writes its checkpoint, and none is begun or called failed. `accelerator` is
+    what the processes have in their environment, beside what is set here.
     """
     waiting = [(work, ATTEMPTS) for work in works]
-    left: dict[str, int] = {}
     running: list[_Running] = []
     failed: list[str] = []
     told = False
@@ -51,12 +51,12 @@ def run_cells(
     try:
         while running or (waiting and not stop()):
             while waiting and len(running) < jobs and not stop():
-                work, left[work.record["name"]] = waiting.pop(0)
+                work, attempts = waiting.pop(0)
                 environment["MUJOCO_GL"] = gl_backend(envs.needs_renderer(work.config.env))
                 place = min(set(range(jobs)) - {cell.place for cell in running})
                 with _cores_of(place, jobs):
                     child = Child(work.record["name"], cell_main, (work,), environment)
-                running.append(_Running(work, child, place))
+                running.append(_Running(work, attempts - 1, child, place))
                 report(work.record["name"], "began", None)
             if stop() and not told:
                 told = True
@@ -66,12 +66,14 @@ def run_cells(
             multiprocessing.connection.wait(ends, timeout=0.5)
             for cell in [cell for cell in running if _is_over(cell, report)]:
                 running.remove(cell)
-                name, attempts = cell.work.record["name"], left[cell.work.record["name"]] - 1
+                name = cell.work.record["name"]
                 if cell.ending in ("finished", "stopped"):
                     report(name, cell.ending, None)
-                elif attempts and not stop():
+                elif stop():  # whoever asked may have ended its workers too: its record stays, and it can go on
+                    report(name, "stopped", cell.error)
+                elif cell.attempts_left:
                     report(name, "retried", cell.error)
-                    waiting.insert(0, (cell.work._replace(attempts=cell.work.attempts + 1), attempts))
+                    waiting.insert(0, (cell.work._replace(attempts=cell.work.attempts + 1), cell.attempts_left))
                 else:
                     _record_failure(cell)
                     failed.append(name)
@@ -123,6 +125,8 @@ def _is_over(cell: _Running, report: CellReport) -> bool:
         return False
     cell.child.kill()  # also what it left behind
     code = cell.child.process.exitcode
+    if cell.ending is None and (CellFolder(cell.work.folder).record() or {}).get("status") == FINISHED:
+        cell.ending = "finished"  # it died after it had written down everything
     if cell.ending is None and not cell.error:
         cell.error = f"the process of the cell died without a word (exit code {code}); look at the memory in use"
     return True

@@ -45,21 +45,16 @@ class Score(NamedTuple):
 def axis_value(value: Any) -> Any:
     """An axis value in the one form in which values of a CSV cell, of JSON and of YAML can be compared.
 
-    Numbers written as text become numbers, lists become tuples; text stays text.
+    Numbers, booleans and None written as text become what they say; other text stays text.
     """
-    if isinstance(value, str):
-        for parse in (ast.literal_eval, json.loads):
-            try:
-                return axis_value_of_parsed(parse(value))
-            except (ValueError, SyntaxError):
-                continue
+    if not isinstance(value, str):
         return value
-    return axis_value_of_parsed(value)
-
-
-def axis_value_of_parsed(value: Any) -> Any:
-    """`value` with lists as tuples, so that it can be a key."""
-    return tuple(map(axis_value_of_parsed, value)) if isinstance(value, list | tuple) else value
+    for parse in (ast.literal_eval, json.loads):
+        try:
+            return parse(value)
+        except (ValueError, SyntaxError):
+            continue
+    return value
 
 
 def group_of(loss: str, axes: Mapping[str, Any], fields: Iterable[str]) -> Group:
@@ -113,10 +108,13 @@ def quantity(score: Score) -> float:
 
 
 def largest(score: Score) -> float | None:
-    """The largest value that `quantity` can have: 1 for success, 1000 for suite returns; None if that is not known."""
+    """The largest value that `quantity` can have, the least being 0; None if one of them is not known.
+
+    1 for success, 1000 for the return of a whole suite episode. The rewards of lqr have no lower bound.
+    """
     if score.success is not None:
         return 1.0
-    return SUITE_RETURN if score.task.startswith("suite/") else None
+    return SUITE_RETURN if score.task.startswith("suite/") and not score.task.startswith("suite/lqr-") else None
 
 
 def normalised(score: Score) -> float:

@@ -1,23 +1,21 @@
 """The tables of the report, section by section; every text from outside is escaped by the pieces of `page`."""
 
-import re
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from robo_rl.compare.names import axes_name, counted, group_name, listed, loss_name, task_name
+from robo_rl.compare.names import counted, group_name, listed, loss_name, reference_name, task_name
 from robo_rl.compare.page import bullets, download, heading, paragraph, preformatted, table
-from robo_rl.compare.results import Cell, Results
+from robo_rl.compare.provenance import held_equal, is_mixed, origin
+from robo_rl.compare.results import CellState, Results
 from robo_rl.compare.statistics import AGGREGATES
 from robo_rl.compare.wording import estimate, interval, signed
 
 NONE = "\N{EN DASH}"
 """What a table shows where there is no number."""
-
-PROVENANCE = {"processor": "Processor", "git": "Revision"}
-"""Field of a cell's record -> heading of the column that shows it, where cells differ in it."""
 
 
 def aggregates(summary: Mapping[str, Any]) -> str:
@@ -25,10 +23,7 @@ def aggregates(summary: Mapping[str, Any]) -> str:
     groups = [entry for entry in summary["groups"] if "iqm" in entry]
     if not groups:
         return ""
-    against = next((entry["reference"] for entry in groups if "reference" in entry), None)
-    over = "reference"
-    if against:
-        over = loss_name(against["loss"]) if len(summary["losses"]) > 1 else axes_name(against["axes"])
+    over = next((reference_name(entry) for entry in groups if "reference" in entry), "reference")
     text = (
         f"Final scores over {counted(len(summary['tasks']), 'task')} "
         f"({listed([task_name(task) for task in summary['tasks']])}); scale: {summary['scale']}. "
@@ -177,10 +172,9 @@ def unfinished(results: Results) -> str:
 def cells(results: Results) -> str:
     """What each cell took, and what share of its targets the support clipped."""
     rows, seconds = [], 0.0
-    varied = [
-        name for name in PROVENANCE if len({cell.record[name] for cell in results.cells if name in cell.record}) > 1
-    ]
-    for cell in results.cells:
+    origins = [origin(cell.record) for cell in results.cells]
+    varied = [name for name in dict.fromkeys(itertools.chain(*origins)) if is_mixed(name, origins)]
+    for cell, made_by in zip(results.cells, origins, strict=True):
         record = cell.record
         clipped = [value for value in (record.get("clipped_fraction") or {}).values() if value is not None]
         seconds += record.get("seconds") or 0.0
@@ -192,7 +186,7 @@ def cells(results: Results) -> str:
                 _told(record.get("updates"), "{:,}"),
                 _told(record.get("updates_per_second"), "{:,.0f}"),
                 _told(record.get("seconds"), "{:,.0f}"),
-                *(_short(record.get(name)) for name in varied),
+                *(made_by.get(name, NONE) for name in varied),
             ]
         )
     text = (
@@ -200,7 +194,7 @@ def cells(results: Results) -> str:
         "share, over seeds, of the targets' mass outside the support at the end of training; above 1 % values are "
         "biased. A cell trains all its seeds at once; updates are counted for each seed."
     )
-    header = ["Cell", "State", "Clipped", "Updates", "Updates/s", "Seconds", *(PROVENANCE[name] for name in varied)]
+    header = ["Cell", "State", "Clipped", "Updates", "Updates/s", "Seconds", *varied]
     words = (0, 1, *range(len(header) - len(varied), len(header)))
     return heading("Clipped targets and compute") + paragraph(text) + table(header, rows, words=words)
 
@@ -214,7 +208,7 @@ def protocol(summary: Mapping[str, Any], results: Results) -> str:
         ["Tuning seeds", f"{tuning} (none of them is a reporting seed)" if summary["tuning_seeds"] else tuning],
         ["Budget", f"{summary['env_steps']:,} environment steps for each seed"],
         ["Losses", listed([loss_name(loss) for loss in summary["losses"]])],
-        ["Held equal", _held_equal(results)],
+        ["Held equal", held_equal(results)],
         *([axis, ", ".join(map(str, values))] for axis, values in summary["axes"].items()),
         ["Evaluations", f"{_plan(plan, 'evaluation_episodes')} episodes every {_plan(plan, 'evaluate_every')} steps"],
         ["Final evaluation", f"{_plan(plan, 'final_evaluation_episodes')} episodes; never the best so far"],
@@ -229,7 +223,7 @@ def protocol(summary: Mapping[str, Any], results: Results) -> str:
 
 def reproduce(results: Results) -> str:
     """The command, the configuration, and the machine it ran on."""
-    elsewhere = ("config", "command", "equal_part_sha256", "reporting_seeds", "tuning_seeds")
+    elsewhere = ("config", "training", "command", "equal_part_sha256", "reporting_seeds", "tuning_seeds")
     rows = [[name, _flat(value)] for name, value in results.about.items() if name not in elsewhere]
     command = results.about.get("command")
     command = " ".join(command) if isinstance(command, list) else command
@@ -238,8 +232,14 @@ def reproduce(results: Results) -> str:
         + (preformatted(str(command)) if command else paragraph("The command was not recorded.", "note"))
         + table(["Recorded", "Value"], rows, words=(0, 1))
         + paragraph("The configuration of the comparison, every default filled in:")
-        + preformatted(yaml.safe_dump(dict(results.plan), sort_keys=False, default_flow_style=None, width=88))
+        + _yaml(results.plan)
+        + paragraph("The training configuration that all cells share:")
+        + _yaml(results.about.get("training", {}))
     )
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    return preformatted(yaml.safe_dump(dict(data), sort_keys=False, default_flow_style=None, width=88))
 
 
 def raw(folder: Path) -> str:
@@ -252,55 +252,16 @@ def raw(folder: Path) -> str:
     return heading("Raw scores") + paragraph(text) + f"<p>{' · '.join(links)}</p>"
 
 
-def _held_equal(results: Results) -> str:
-    """What the recorded hashes prove about the conditions of the cells."""
-    hashes = set((results.about.get("equal_part_sha256") or {}).values())
-    configs = {
-        0: "configurations were not recorded",
-        1: "one configuration for all cells but for loss, task, seed and axes",
-    }.get(len(hashes), f"NOT the configuration: {len(hashes)} different ones beyond loss, task, seed and axes")
-    weights: dict[tuple[Any, ...], set[tuple[str | None, str]]] = {}
-    for cell in results.cells:
-        for seed, digest in (cell.record.get("initial_weights") or {}).items():
-            begun = (cell.record.get("processor"), digest)
-            weights.setdefault((cell.group.axes, cell.task, seed), set()).add(begun)
-    if not weights:
-        return f"{configs}; initial weights were not recorded"
-    unequal = [begun for begun in weights.values() if len({digest for _, digest in begun}) > 1]
-    told = "the same initial weights of the trunk for every loss, by task and seed"
-    if unequal:
-        count = f"{len(unequal)} of {len(weights)} tasks and seeds"
-        told = f"NOT the initial weights: they differ between losses for {count}"
-        # Orthogonal weights come from a QR decomposition, whose sums each kind of processor orders in its own way.
-        if all(_is_one_each(begun) for begun in unequal):
-            told = (
-                "the same keys of the initial weights; where the losses were trained on different processors, the "
-                f"weights made from them are not the same to the last bit ({count})"
-            )
-    return f"{configs}; {told}"
-
-
-def _is_one_each(begun: set[tuple[str | None, str]]) -> bool:
-    """Whether every processor made the same of it, and every processor is known."""
-    processors = [processor for processor, _ in begun]
-    return None not in processors and len(set(processors)) == len(processors)
-
-
 def _mean(entry: Mapping[str, Any], value: float) -> str:
     return f"{value:.2f}" if entry["quantity"] == "success rate" else f"{value:.0f}"
 
 
-def _cell_name(cell: Cell) -> str:
+def _cell_name(cell: CellState) -> str:
     return f"{group_name(cell.group.loss, dict(cell.group.axes))}, {task_name(cell.task)}"
 
 
 def _told(value: Any, form: str) -> str:
     return NONE if value is None else form.format(value)
-
-
-def _short(value: str | None) -> str:
-    """A text as a table has room for it; of a commit its first ten digits, and whether it was changed."""
-    return NONE if value is None else re.sub(r"^([0-9a-f]{10})[0-9a-f]{30}", r"\1", value)
 
 
 def _plan(plan: Mapping[str, Any], name: str) -> str:

@@ -1,6 +1,7 @@
 """Simulations in worker processes: each member of a population has its units there, and all are stepped at once."""
 
 import contextlib
+import signal
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -27,8 +28,9 @@ def simulate(report: Connection, kinds: Mapping[str, UnitKind]) -> None:
     """What a worker does: make units when they are first named, and call their methods until the parent is gone.
 
     A request is (kind, method, unit -> arguments), its answer ("result", unit -> what the method gave). JAX is never
-    imported here.
+    imported here. SIGTERM is left to the parent, which still needs its workers to reach a checkpoint; they go with it.
     """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     units: dict[tuple[str, int], BatchedEnvironment] = {}
     while True:
         try:

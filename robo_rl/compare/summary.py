@@ -5,6 +5,7 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 from robo_rl.compare import statistics
+from robo_rl.compare.provenance import mixed_versions
 from robo_rl.compare.published import published_at, published_over
 from robo_rl.compare.results import Results, curves, final_scores, raw_final_scores
 from robo_rl.compare.scores import SUITE_RETURN, Group, quantity
@@ -49,6 +50,8 @@ def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> di
         "reporting_seeds": list(plan["seeds"]),
         "tuning_seeds": list(plan.get("tuning_seeds") or []),
         "cells": {s: sum(c.status == s for c in results.cells) for s in ("finished", "failed", "running", "not begun")},
+        "failed": _failed(results),
+        "mixed_versions": mixed_versions(results),
         "scale": f"success as it is; returns of suite tasks divided by {SUITE_RETURN:g}",
         "bootstrap": {
             "library": f"rliable {metadata.version('rliable')}",
@@ -140,13 +143,24 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
                 "curve": {"env_steps": at, **_series(statistics.task_curve(values[:, 0], counts.others))},
             }
         )
-    published = [row._asdict() for row in published_at(task, sorted(steps))]
+    # Where episodes are cut short, returns are not those of the published ones.
+    comparable = [] if task in results.without_scale() else published_at(task, sorted(steps))
+    published = [row._asdict() for row in comparable]
     return {
         "task": task,
         "quantity": "success rate" if has_success else "return",
         "groups": rows,
         "published": published,
     }
+
+
+def _failed(results: Results) -> list[dict[str, Any]]:
+    """Each group that failed somewhere, and on which tasks."""
+    tasks: dict[Group, list[str]] = {}
+    for cell in results.cells:
+        if cell.status == "failed":
+            tasks.setdefault(cell.group, []).append(cell.task)
+    return [{"loss": group.loss, "axes": dict(group.axes), "tasks": found} for group, found in tasks.items()]
 
 
 def _published(tasks: Sequence[str], env_steps: int) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robo_rl.compare.names import axes_name, counted, group_name, listed, loss_name, task_name
+from robo_rl.compare.names import axes_name, counted, group_name, listed, loss_name, reference_name, task_name
 from robo_rl.compare.statistics import LEAST_SEEDS
 
 MOST_SPELLED_OUT = 8
@@ -85,8 +85,17 @@ def caution(summary: Mapping[str, Any]) -> list[str]:
     if groups and unfinished:
         left_out = listed([task_name(task) for task in unfinished])
         notes.append(f"Not in the aggregates, because not every loss has finished them: {left_out}.")
-    if summary["cells"]["failed"]:
-        notes.append(f"{counted(summary['cells']['failed'], 'cell')} failed; see the section on failed cells.")
+    for failure in summary["failed"]:
+        tasks = listed([task_name(task) for task in failure["tasks"]])
+        notes.append(
+            f"{_name(failure)} failed on {tasks}, which counts for no loss: the answer flatters a loss that fails "
+            "where it does badly. The section on failed cells says why."
+        )
+    for mixed in summary["mixed_versions"]:
+        what = ", ".join(mixed["what"])
+        notes.append(
+            f"On {task_name(mixed['task'])} the cells are not of one version ({what}); the table of cells has them."
+        )
     return notes
 
 
@@ -99,7 +108,7 @@ def _begin(summary: Mapping[str, Any], text: str) -> str:
 
 def _verdicts(compared: Sequence[Mapping[str, Any]]) -> str:
     """Every comparison with its interval, grouped by what may be claimed; all are against one kind of reference."""
-    against = _against(compared)
+    against = reference_name(compared[0])
     clauses = []
     for verdict, claim in (
         ("higher", f"scored higher than {against}"),
@@ -137,20 +146,12 @@ def _counts(compared: Sequence[Mapping[str, Any]]) -> str:
         )
         if verdict in verdicts
     )
-    text = f"of {len(compared)} comparisons with {_against(compared)}: {said}"
+    text = f"of {len(compared)} comparisons with {reference_name(compared[0])}: {said}"
     decided = [entry for entry in compared if entry["iqm_difference"]["verdict"] in ("higher", "lower")]
     if decided:
         largest = max(decided, key=lambda entry: abs(entry["iqm_difference"]["value"]))
         text += f"; the largest difference is that of {_name(largest)}, {signed(largest['iqm_difference'])}"
     return text + " (IQM gained and its 95 % interval)."
-
-
-def _against(compared: Sequence[Mapping[str, Any]]) -> str:
-    references = [entry["reference"] for entry in compared]
-    if compared[0]["loss"] == references[0]["loss"]:
-        return axes_name(references[0]["axes"])
-    same = " at the same setting" if references[0]["axes"] else ""
-    return loss_name(references[0]["loss"]) + same
 
 
 def _name(entry: Mapping[str, Any]) -> str:

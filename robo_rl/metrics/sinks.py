@@ -98,7 +98,7 @@ class MetricsWriter:
                 "after a resume call truncate_after(env_steps of the checkpoint) first."
             )
         with _disk_errors(self._path):
-            _append_line(self._file, json.dumps(plain, allow_nan=False).encode() + b"\n")
+            append_lines(self._file, json.dumps(plain, allow_nan=False).encode() + b"\n")
             self._events.write_event(_scalar_event(plain, env_steps))
             self._events.flush()
         self._last_env_steps = env_steps
@@ -160,10 +160,10 @@ def _scalar_event(row: Mapping[str, Value], env_steps: int) -> Event:
     return Event(wall_time=time.time(), step=env_steps, summary=Summary(value=values))
 
 
-def _append_line(file: io.FileIO, line: bytes) -> None:
-    """Append all of `line` or, where the disk has no room, nothing of it: half a row would swallow the next one."""
+def append_lines(file: io.FileIO, lines: bytes) -> None:
+    """Append all of `lines` or, where the disk has no room, nothing of it: half a row would swallow the next one."""
     size = os.fstat(file.fileno()).st_size
-    if file.write(line) != len(line):
+    if file.write(lines) != len(lines):
         file.truncate(size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -1,12 +1,18 @@
 """Comparison folders with MADE-UP numbers: drawn from a random generator, trained by nobody."""
 
+import copy
 import csv
+import functools
 import itertools
 import json
 import math
 from pathlib import Path
 
 import numpy as np
+
+from robo_rl.config import Config
+
+_DEFAULT = Config().model_dump(mode="json")
 
 LEVEL = {"mse": 0.66, "hl_gauss": 0.8, "two_hot": 0.7, "c51": 0.72, "quantile": 0.67}
 """Where the made-up scores of a loss end, on average."""
@@ -57,6 +63,15 @@ def write(
     return folder
 
 
+def _config(loss, task, at):
+    fields = {"env.name": task, "agent.critic.loss": loss, **at}
+    config = copy.deepcopy(_DEFAULT)
+    for name, value in fields.items():
+        *sections, last = name.split(".")
+        functools.reduce(dict.__getitem__, sections, config)[last] = value
+    return config
+
+
 def _cell(folder, loss, task, task_index, at, plan, generator, status, success, spread):
     """Writes cell.json and gives the cell's rows of scores.csv; a cell that is not finished has half its rows."""
     numbers = [value for value in at.values() if isinstance(value, int | float)]
@@ -66,7 +81,8 @@ def _cell(folder, loss, task, task_index, at, plan, generator, status, success, 
         "name": name, "loss": loss, "task": task, "axes": at, "seeds": plan["seeds"], "attempts": 1,
         "error": None, "seconds": 600.0, "env_steps": plan["env_steps"], "updates": plan["env_steps"],
         "updates_per_second": 170.0, "clipped_fraction": {str(seed): 0.001 for seed in plan["seeds"]},
-        "initial_weights": {str(seed): f"{seed:064x}" for seed in plan["seeds"]}, "config": {},
+        "initial_weights": {str(seed): f"{seed:064x}" for seed in plan["seeds"]},
+        "config": _config(loss, task, at),
     }  # fmt: skip
     record["status"] = status(record)
     if record["status"] == "not begun":

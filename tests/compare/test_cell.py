@@ -78,7 +78,10 @@ def test_a_finished_cell_says_what_it_is_and_what_it_cost(whole):
     record = whole.record()
     assert (record["status"], record["seeds"], record["env_steps"], record["error"]) == ("finished", SEEDS, 240, None)
     assert record["updates"] == 40
-    assert record["clipped_fraction"].keys() == record["initial_weights"].keys() == {"4", "9"}
+    for of_each_seed in ("clipped_fraction", "initial_weights", "initial_weights_sum"):
+        assert record[of_each_seed].keys() == {"4", "9"}
+    assert record["versions"]["jax"]
+    assert record["earlier"] == []
     assert record["config"]["env_steps"] == 240
     assert not whole.checkpoints.exists()
     json.dumps(record, allow_nan=False)
@@ -104,6 +107,17 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, whole, turns):
     assert not train(tmp_path, 2)
     assert train(tmp_path)
     assert_same_cell(folder, whole)
+
+
+def test_what_was_trained_elsewhere_before_a_resume_is_remembered(tmp_path, monkeypatch):
+    assert not train(tmp_path, 5)
+    first = CellFolder(tmp_path).record()
+    monkeypatch.setattr(cell, "processor", lambda: "another")
+    for _ in range(2):
+        assert not train(tmp_path, 2)
+    record = CellFolder(tmp_path).record()
+    assert record["processor"] == "another"
+    assert record["earlier"] == [{name: first[name] for name in ("processor", "git", "versions")}]
 
 
 def test_one_that_died_goes_on_from_its_own_checkpoint(tmp_path, whole, monkeypatch):

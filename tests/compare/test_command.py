@@ -13,7 +13,7 @@ from robo_rl.compare import command
 from robo_rl.compare.cell_folder import CellFolder
 from robo_rl.compare.command import compare_command
 from robo_rl.compare.plan import CompareConfig
-from robo_rl.errors import ConfigError, RunFailedError
+from robo_rl.errors import ConfigError, RunFailedError, UserError
 from tests.tiny import TINY_COMPARISON_FLAGS
 from tests.toys import toy_family
 
@@ -37,7 +37,7 @@ def test_interrupted_and_started_again(tmp_path):
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=200)
     assert first.returncode == 0, err
-    assert "Stopped" in out or "1 of 1 cells" in out
+    assert "Stopped: 0 of 1 cells" in out
     again = start(tmp_path)
     out, err = again.communicate(timeout=280)
     assert again.returncode == 0, err
@@ -96,6 +96,21 @@ def test_a_finished_cell_is_never_trained_again_and_a_failed_one_is_tried_anew(
     assert began == [("mse-toy_reach", 1), ("c51-toy_reach", 1), ("c51-toy_reach", 2)]
     with pytest.raises(ConfigError, match=r"seeds: \[5\] -> \[6\]"):
         compare_command(plan_file, run, 1, ["--seeds", "6"], {}, never)
+
+
+def test_a_report_that_cannot_be_written_yet_does_not_end_the_cells(tmp_path, plan_file, monkeypatch, capsys):
+    written = []
+
+    def publish(folder, plan, planned, repetitions):
+        written.append(repetitions)
+        if repetitions == command.ROUGH_REPETITIONS:
+            raise UserError("scores.csv is damaged")
+
+    monkeypatch.setattr(command, "publish", publish)
+    monkeypatch.setattr(command, "run_cells", pretend(["finished", "finished"], []))
+    assert compare_command(plan_file, tmp_path / "run", 1, [], {}, lambda: lambda: False) == 0
+    assert len(written) == 3
+    assert "there is no new report: scores.csv is damaged" in capsys.readouterr().err
 
 
 def test_no_finished_cell_is_an_error_that_says_why(tmp_path, plan_file, monkeypatch):

@@ -61,6 +61,11 @@ def test_a_plan_that_can_run_has_a_config_for_each_cell(plan):
         ({"base": "grasp_cub"}, r"no config 'grasp_cub'.*grasp_cube"),
         ({"lossses": 3}, r"lossses: there is no such field. Nearest: losses"),
         ({"env_steps": 0}, r"env_steps is 0: .*greater"),
+        ({"base": "grasp_offline"}, r"grasp_offline learns from recorded episodes.*no data"),
+        ({"overrides": {"data.path": "x"}}, r"overrides: data\.path changes nothing in a comparison: .*own actors"),
+        ({"axes": {"actor.processes": [1, 4]}}, r"axes: actor\.processes changes nothing.*--workers"),
+        ({"overrides": {"evaluation.enabled": False}}, r"evaluation\.enabled changes nothing"),
+        ({"overrides": {"runtime": "inline"}}, r"runtime changes nothing"),
     ],
 )
 def test_what_cannot_run_is_refused_by_name(plan, changes, said):
@@ -75,6 +80,11 @@ def test_flags_replace_fields_and_override_the_training_config(plan):
     assert changed.overrides == {"learner.batch_size": 4, "agent.learning_rate": 1e-3}
 
 
+@pytest.mark.parametrize("text", ["Who wins: MSE or HL-Gauss?", "[draft] Does it win? # yes", "null"])
+def test_a_question_is_taken_as_it_is_written(plan, text):
+    assert plan("--question", text).question == text
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -84,6 +94,7 @@ def test_flags_replace_fields_and_override_the_training_config(plan):
         (["--axes", "x"], "axes is a table"),
         (["mse"], "'mse' belongs to no flag"),
         (["--env-steps", "many"], "env_steps is 'many': .*integer"),
+        (["--env-steps", "[4"], r"--env_steps: '\[4' cannot be read"),
     ],
 )
 def test_a_wrong_flag_is_named(plan, flags, said):

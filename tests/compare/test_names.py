@@ -18,6 +18,20 @@ def test_groups_and_tasks_are_called_shortly():
     assert names.task_name("grasp/cube") == "grasp/cube"
 
 
+def test_axes_with_the_same_last_part_are_told_apart():
+    axes = {"agent.actor_network.width": 64, "agent.critic_network.width": 128, "seed": 1}
+    assert names.axes_name(axes) == "actor network width 64, critic network width 128, seed 1"
+
+
+def test_a_reference_is_a_loss_or_the_first_setting_of_the_same_loss():
+    def reference(loss, axes):
+        return names.reference_name({"loss": loss, "reference": {"loss": "mse", "axes": axes}})
+
+    assert reference("c51", {}) == "MSE"
+    assert reference("c51", {"a.width": 64}) == "MSE at the same setting"
+    assert reference("mse", {"a.width": 64}) == "width 64"
+
+
 @pytest.mark.parametrize(
     ("value", "name"), [(True, "on"), (False, "off"), (64, "64"), (64.0, "64"), (0.001, "0.001"), ("mlp", "mlp")]
 )

@@ -7,7 +7,8 @@ import pytest
 from robo_rl import seeds as seed_tree
 from robo_rl.checkpoints.reader import load_run
 from robo_rl.checkpoints.run_folder import RunFolder
-from robo_rl.compare.population import capacity, init_members, trunk_hash
+from robo_rl.compare.population import capacity, init_members, trunk_hash, trunk_sum
+from robo_rl.compare.provenance import SUM_TOLERANCE
 from robo_rl.config import ReplayConfig
 from robo_rl.errors import DivergedError
 from robo_rl.experiment import build
@@ -82,17 +83,20 @@ def test_a_member_is_what_the_inline_runtime_trains_from_its_seed(tmp_path):
 
 
 def test_first_weights_are_those_of_the_seed_and_the_same_for_every_loss():
-    hashes = {}
+    hashes, sums = {}, {}
     for loss in ("hl_gauss", "mse", "quantile"):
         config = tiny()
         critic = config.agent.critic.model_copy(update={"loss": loss})
         experiment = build(config.model_copy(update={"agent": config.agent.model_copy(update={"critic": critic})}))
         state = init_members(experiment.agent, experiment.spec, 64, [1, 2])
         hashes[loss] = [trunk_hash(state.agent, 0), trunk_hash(state.agent, 1)]
+        sums[loss] = [trunk_sum(state.agent, 0), trunk_sum(state.agent, 1)]
         alone = init_state(experiment.agent, experiment.spec, 64, seed_tree.child(2, "learner"))
         assert_same_bits(of(state, 1), alone)
     assert hashes["hl_gauss"] == hashes["mse"] == hashes["quantile"]
     assert len(set(hashes["mse"])) == 2
+    assert sums["hl_gauss"] == sums["mse"] == sums["quantile"]
+    assert abs(sums["mse"][0] - sums["mse"][1]) > 10 * SUM_TOLERANCE
 
 
 def test_both_programs_are_compiled_once():

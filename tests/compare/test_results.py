@@ -62,12 +62,28 @@ def test_a_folder_that_is_no_comparison_and_a_damaged_one_are_refused(tmp_path):
     cell = next(tmp_path.glob("cells/*/cell.json"))
     whole = cell.read_text()
     cell.write_text(json.dumps({"name": "nameless"}))
-    with pytest.raises(UserError, match="no record of a cell"):
+    with pytest.raises(UserError, match=r"no record of the cell .*loss and task differ"):
         read_results(tmp_path)
     cell.write_text(whole)
     (tmp_path / "comparison.json").write_text(json.dumps({"config": {"question": "?"}}))
     with pytest.raises(UserError, match=r"lacks config\.losses"):
         read_results(tmp_path)
+
+
+def test_a_folder_that_is_no_planned_cell_changes_nothing(tmp_path):
+    made_up.write(tmp_path, **SMALL)
+    before = read_results(tmp_path)
+    moved = tmp_path / "cells" / "mse-suite_cartpole-swingup.old"
+    moved.mkdir()
+    (moved / "cell.json").write_text(json.dumps({**before.cells[0].record, "status": "failed"}))
+    assert read_results(tmp_path) == before
+
+
+@pytest.mark.parametrize(("steps", "repeat", "is_scaled"), [(250, 2, False), (500, 2, True), (500, 1, False)])
+def test_a_task_whose_episodes_are_cut_short_has_no_scale(tmp_path, steps, repeat, is_scaled):
+    made_up.write(tmp_path, **SMALL, axes={"env.action_repeat": [repeat], "env.episode_steps": [steps]})
+    tasks = made_up.TASKS[:2]
+    assert read_results(tmp_path).without_scale() == ([] if is_scaled else tasks)
 
 
 def test_a_finished_cell_without_its_last_score_is_refused(tmp_path):

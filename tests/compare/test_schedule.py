@@ -20,6 +20,7 @@ def pretend(report, work):
     with (work.folder / "starts").open("a") as file:
         file.write("x")
     starts, name = (work.folder / "starts").stat().st_size, work.record["name"]
+    (work.folder / "pid").write_text(str(os.getpid()))
     report.send(("row", {"env_steps": 1}))
     if name == "diverges":
         raise DivergedError("training diverged")
@@ -31,6 +32,12 @@ def pretend(report, work):
         (work.folder / "cores").write_text(repr(sorted(os.sched_getaffinity(0))))
         while not all((other / "cores").exists() for other in work.folder.parent.glob("cores*")):
             time.sleep(0.01)
+    if name == "dies finished":
+        CellFolder(work.folder).write_record({**work.record, "status": "finished"})
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "breaks when told to stop":
+        assert report.recv()[0] == "stop"
+        raise ZeroDivisionError
     if name == "waits":
         assert report.recv()[0] == "stop"
         report.send(("stopped", None))
@@ -80,16 +87,37 @@ def test_a_stop_ends_the_running_and_begins_no_other(works):
 
 
 def test_no_process_is_left_when_the_watcher_is_interrupted(works):
-    pids = []
-
     def report(name, kind, what):
         if kind == "row":
-            pids.append(name)
             raise KeyboardInterrupt
 
+    planned = works("waits")
     with pytest.raises(KeyboardInterrupt):
-        run_cells(works("waits"), 1, {}, report, lambda: False)
-    assert pids == ["waits"]
+        run_cells(planned, 1, {}, report, lambda: False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((planned[0].folder / "pid").read_text()), 0)
+
+
+def test_a_cell_that_breaks_while_it_is_to_stop_is_not_called_failed(works):
+    said, began = [], []
+
+    def report(name, kind, what):
+        said.append((kind, what))
+        if kind == "row":
+            began.append(name)
+
+    planned = works("breaks when told to stop")
+    assert run_cells(planned, 1, {}, report, lambda: bool(began)) == []
+    assert said[-1][0] == "stopped"
+    assert "ZeroDivisionError" in said[-1][1]
+    assert CellFolder(planned[0].folder).record() is None
+
+
+def test_a_cell_that_dies_after_it_wrote_down_everything_is_finished(works):
+    planned = works("dies finished")
+    assert run_cells(planned, 1, {}, lambda *_: None, lambda: False) == []
+    assert (planned[0].folder / "starts").stat().st_size == 1
+    assert CellFolder(planned[0].folder).record()["status"] == "finished"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux says which cores a process may use")

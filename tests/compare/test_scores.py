@@ -56,7 +56,7 @@ def test_a_missing_file_or_column_is_named(tmp_path):
     ("written", "value"),
     [
         ("256", 256), ("64.0", 64), ("1e-05", 1e-5), ("True", True), ("true", True), ("None", None), ("relu", "relu"),
-        ("[256, 512]", (256, 512)), ([256, [1]], (256, (1,))), (0.1, 0.1), ("", ""),
+        (0.1, 0.1), ("", ""),
     ],
 )  # fmt: skip
 def test_an_axis_value_is_the_same_from_a_csv_cell_and_from_json(written, value):
@@ -72,4 +72,8 @@ def test_scores_come_on_a_common_scale():
     assert normalised(score("grasp/cube", 8.0, 0.75)) == 0.75
     with pytest.raises(ValueError, match="neither a success rate nor a known largest return"):
         normalised(score("mine/other", 3.0, None))
-    assert [largest(score(task, 3.0, None)) for task in ("mine/other", "suite/x")] == [None, 1000.0]
+    assert [largest(score(task, 3.0, None)) for task in ("mine/other", "suite/lqr-lqr_2_1", "suite/x")] == [
+        None,
+        None,
+        1000.0,
+    ]

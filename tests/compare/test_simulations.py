@@ -1,5 +1,7 @@
 """Worker processes: their simulations are those that a loop in this process would step, and none outlives it."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -67,6 +69,13 @@ def test_what_a_simulation_raises_reaches_the_parent():
         pytest.raises(RunFailedError, match=r"(?s)simulations 0 failed.*ValueError"),
     ):
         own.call("train", "reset", {0: ([9], [1])})
+
+
+def test_sigterm_is_left_to_the_parent():
+    with Workers(KINDS, 1, 1, ACTOR_ENVIRONMENT) as own:
+        own.call("train", "reset", {0: ([0], [1])})
+        os.kill(own.pids()[0], signal.SIGTERM)
+        assert own.call("train", "kinds", {0: ([0],)})[0]
 
 
 def test_a_worker_never_imports_jax():

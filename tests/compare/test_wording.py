@@ -15,10 +15,11 @@ def entry(loss, verdict=None, gain=(0.1, 0.05, 0.15), seeds=5, axes=None, refere
     return made
 
 
-def summary(*groups, finished=4, failed=0, running=0, left_out=()):
+def summary(*groups, finished=4, failed=0, running=0, left_out=(), failures=(), mixed=()):
     return {
         "groups": list(groups), "env_steps": 100_000, "tasks": ["suite/cheetah-run", "suite/walker-walk"],
-        "tasks_left_out": list(left_out), "tasks_without_scale": [], "losses": ["mse"],
+        "tasks_left_out": list(left_out), "tasks_without_scale": [], "losses": ["mse"], "failed": list(failures),
+        "mixed_versions": list(mixed),
         "cells": {"finished": finished, "failed": failed, "running": running, "not begun": 0},
     }  # fmt: skip
 
@@ -83,8 +84,14 @@ def test_one_group_alone_is_described_and_none_is_no_answer():
 
 def test_cautions_name_chance_few_seeds_and_what_is_missing():
     groups = [entry("mse"), entry("c51", "higher", seeds=4), entry("hl_gauss", "higher")]
-    text = " ".join(caution(summary(*groups, failed=1, left_out=["suite/finger-spin"])))
-    for said in ("2 comparisons", "With 4 seeds", "different numbers of seeds", "finger-spin", "1 cell failed"):
+    failures = [{"loss": "c51", "axes": {}, "tasks": ["suite/finger-spin"]}]
+    mixed = [{"task": "suite/walker-walk", "what": ["Revision", "jax"]}]
+    made = summary(*groups, failed=1, left_out=["suite/finger-spin"], failures=failures, mixed=mixed)
+    text = " ".join(caution(made))
+    for said in (
+        "2 comparisons", "With 4 seeds", "different numbers of seeds", "C51 failed on finger-spin",
+        "On walker-walk the cells are not of one version (Revision, jax)",
+    ):  # fmt: skip
         assert said in text
     assert caution(summary(entry("mse", seeds=10), entry("c51", "higher", seeds=10))) == []
 
