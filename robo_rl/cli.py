@@ -86,6 +86,7 @@ def add_training(parsers: Parsers) -> None:
     sub.add_argument("config", nargs="?", metavar="CONFIG", help="a preset by name, or a YAML file")
     sub.add_argument("--run", metavar="DIR", type=Path, help="folder of the comparison (default: runs/CONFIG)")
     sub.add_argument("--jobs", metavar="N", type=int, default=1, help="cells trained side by side (default: 1)")
+    sub.add_argument("--report-only", action="store_true", help="train nothing; report what is there")
     sub.add_argument("-h", "--help", action="store_true", help="every field of a comparison")
     sub.set_defaults(command=commands.compare)
 

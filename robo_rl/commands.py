@@ -75,7 +75,7 @@ def describe(record: dict[str, Any]) -> str:
 
 
 def compare(options: argparse.Namespace, flags: list[str]) -> int:
-    """`robo-rl compare CONFIG [--run DIR] [--jobs N] [--FIELD VALUE ...]`."""
+    """`robo-rl compare CONFIG [--run DIR] [--jobs N] [--report-only] [--FIELD VALUE ...]`."""
     # This process only plans and watches: an accelerator is for those that train the cells.
     accelerator = {"JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "")}
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -84,12 +84,15 @@ def compare(options: argparse.Namespace, flags: list[str]) -> int:
     from robo_rl.compare.command import compare_command
 
     if options.help:
-        print("usage: robo-rl compare CONFIG [--run DIR] [--jobs N] [--FIELD VALUE ...]\n\nEvery field is a flag:\n")
+        print("usage: robo-rl compare CONFIG [--run DIR] [--jobs N] [--report-only] [--FIELD VALUE ...]\n")
+        print("--report-only trains nothing and reports what is there. Every field is a flag:\n")
         print(inputs.help_text())
         return 0
     if options.config is None:
         raise UserError("compare needs a CONFIG: a preset by name (compare_losses) or a YAML file.")
-    return compare_command(options.config, options.run, options.jobs, flags, accelerator, StopOnSignal)
+    return compare_command(
+        options.config, options.run, options.jobs, flags, accelerator, StopOnSignal, options.report_only
+    )
 
 
 def evaluate(options: argparse.Namespace, _: list[str]) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 from robo_rl import presets
 from robo_rl.compare import inputs
 from robo_rl.compare.cell import CellWork
-from robo_rl.compare.cell_folder import FINISHED
+from robo_rl.compare.cell_folder import FINISHED, RUNNING
+from robo_rl.compare.cohorts import Cohort
 from robo_rl.compare.folder import ComparisonFolder
 from robo_rl.compare.plan import Cell, CompareConfig
 from robo_rl.compare.report import check_libraries, write_report
@@ -29,13 +30,16 @@ def compare_command(
     flags: Sequence[str],
     accelerator: Mapping[str, str],
     listen: Callable[[], Callable[[], bool]],
+    report_only: bool = False,
 ) -> int:
     """Train what is not finished yet and report; 0 if every cell is finished or a stop was asked for, else 1.
 
-    `listen` is called when work begins; what it gives says from then on whether to stop.
+    `listen` is called when work begins; what it gives says from then on whether to stop. With `report_only` nothing is
+    trained, and the report is that of what is there.
 
     Raises:
         ConfigError: a plan that cannot run, or a folder that holds another comparison.
+        UserError: there is nothing to report yet, though only a report was asked for.
         RunFailedError: no cell is finished at the end.
     """
     if jobs < 1:
@@ -47,10 +51,15 @@ def compare_command(
     check_libraries()
     with folder.lock():
         folder.begin(plan, configs)
-        works = [work for cell in planned if (work := _work(folder, plan, cell, configs[cell], jobs)) is not None]
+        if report_only:
+            write_scores_and_report(folder, plan, planned, REPETITIONS)
+            print(f"Scores and report are in {folder.path}.")
+            return 0
+        works = _works(folder, plan, configs, jobs)
+        cohorts = folder.cohorts(plan, planned)
         stop = listen()
-        with Progress(plan.env_steps * len(planned), folder.path.name) as progress:
-            display = Display(progress, plan, len(planned), len(planned) - len(works))
+        with Progress(plan.env_steps * len(cohorts), folder.path.name) as progress:
+            display = Display(progress, plan, len(cohorts), len(cohorts) - len(works))
 
             def report(cell: str, kind: str, what: Any) -> None:
                 """Show it; a cell that ended also changes what the whole comparison says."""
@@ -63,51 +72,61 @@ def compare_command(
 
             failed = run_cells(works, jobs, accelerator, report, stop)
         publish(folder, plan, planned, REPETITIONS)
-    return _conclude(folder, planned, failed, stopped=stop())
+    return _conclude(folder, folder.cohorts(plan, planned), failed, stopped=stop())
 
 
 def publish(folder: ComparisonFolder, plan: CompareConfig, planned: Sequence[Cell], repetitions: int) -> None:
     """Write the scores of all cells, and the report, with so many resamples, once there is a finished cell."""
+    if any(cohort.status == FINISHED for cohort in folder.cohorts(plan, planned)):
+        write_scores_and_report(folder, plan, planned, repetitions)
+    else:
+        folder.write_scores(plan, planned)
+
+
+def write_scores_and_report(
+    folder: ComparisonFolder, plan: CompareConfig, planned: Sequence[Cell], repetitions: int
+) -> None:
+    """Write the scores of all cells, and the report, with so many resamples.
+
+    Raises:
+        UserError: no cell is finished, or as `write_report`.
+    """
     folder.write_scores(plan, planned)
-    folder.write_devices(planned)
-    if any(_is_finished(folder, cell) for cell in planned):
-        write_report(folder.path, repetitions)
+    folder.write_devices(plan, planned)
+    write_report(folder.path, repetitions)
 
 
-def _work(folder: ComparisonFolder, plan: CompareConfig, cell: Cell, config: Config, jobs: int) -> CellWork | None:
-    """What is to be done for a cell; None if it is finished."""
-    if _is_finished(folder, cell):
-        return None
-    record = {"name": cell.name, "loss": cell.loss, "task": cell.task, "axes": cell.axes}
-    before = folder.cell(cell).record() or {}
-    # An interrupted attempt goes on; one that failed is followed by another.
-    attempts = before.get("attempts", 0) + (before.get("status") != "running")
+def _works(folder: ComparisonFolder, plan: CompareConfig, configs: Mapping[Cell, Config], jobs: int) -> list[CellWork]:
+    """What is to be done: every cohort that is not finished, in the order of the cells."""
     workers = plan.workers or max(1, (os.cpu_count() or 1) // jobs)
-    return CellWork(folder.cell(cell).path, record, config, plan.seeds, workers, attempts)
+    works = []
+    for cell, config in configs.items():
+        for cohort in folder.cohorts(plan, [cell]):
+            # An interrupted attempt goes on; one that failed is followed by another.
+            attempts = cohort.record.get("attempts", 0) + (cohort.status != RUNNING)
+            record = {"name": cohort.name, "loss": cell.loss, "task": cell.task, "axes": cell.axes}
+            if cohort.status != FINISHED:
+                works.append(CellWork(cohort.folder.path, record, config, list(cohort.seeds), workers, attempts))
+    return works
 
 
-def _is_finished(folder: ComparisonFolder, cell: Cell) -> bool:
-    record = folder.cell(cell).record()
-    return record is not None and record["status"] == FINISHED
-
-
-def _conclude(folder: ComparisonFolder, planned: Sequence[Cell], failed: Sequence[str], stopped: bool) -> int:
+def _conclude(folder: ComparisonFolder, cohorts: Sequence[Cohort], failed: Sequence[str], stopped: bool) -> int:
     """Say how it ended; the exit code."""
-    finished = sum(_is_finished(folder, cell) for cell in planned)
-    if stopped and finished + len(failed) < len(planned):
-        print(f"Stopped: {finished} of {len(planned)} cells are finished. The same command goes on with the rest.")
+    finished = sum(cohort.status == FINISHED for cohort in cohorts)
+    if stopped and finished + len(failed) < len(cohorts):
+        print(f"Stopped: {finished} of {len(cohorts)} cells are finished. The same command goes on with the rest.")
         return 0
-    errors = "\n".join(f"  {cell.name}: {_error(folder, cell)}" for cell in planned if cell.name in failed)
+    errors = "\n".join(f"  {cohort.name}: {_error(cohort)}" for cohort in cohorts if cohort.name in failed)
     if not finished:
-        raise RunFailedError(f"None of the {len(planned)} cells of {folder.path} could be finished:\n{errors}")
-    print(f"{finished} of {len(planned)} cells are finished. Scores and report are in {folder.path}.")
+        raise RunFailedError(f"None of the {len(cohorts)} cells of {folder.path} could be finished:\n{errors}")
+    print(f"{finished} of {len(cohorts)} cells are finished. Scores and report are in {folder.path}.")
     if failed:
         print(f"Failed, each tried twice (the same command tries them again):\n{errors}")
     return 1 if failed else 0
 
 
-def _error(folder: ComparisonFolder, cell: Cell) -> str:
-    text = (folder.cell(cell).record() or {}).get("error") or "no reason was recorded"
+def _error(cohort: Cohort) -> str:
+    text = cohort.record.get("error") or "no reason was recorded"
     return text.strip().splitlines()[-1]
 
 

@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from robo_rl.checkpoints.locks import exclusive
 from robo_rl.checkpoints.manifest import differences, processor, revision, versions
-from robo_rl.compare.cell_folder import CellFolder
+from robo_rl.compare.cohorts import Cohort, cohorts
 from robo_rl.compare.plan import Cell, CompareConfig, shared_part, shared_part_hash
 from robo_rl.compare.scores import COLUMNS
 from robo_rl.config import Config
@@ -38,25 +38,35 @@ class ComparisonFolder:
         self.comparison_file = self.path / "comparison.json"
         self.scores_file = self.path / "scores.csv"
 
-    def cell(self, cell: Cell) -> CellFolder:
-        """The folder of one cell."""
-        return CellFolder(self.path / "cells" / cell.name)
+    def cohorts(self, plan: CompareConfig, cells: Iterable[Cell]) -> list[Cohort]:
+        """The cohorts of all `cells`, each with its own seeds, begun or not.
+
+        Raises:
+            UserError: as `cohorts.cohorts`.
+        """
+        return [cohort for cell in cells for cohort in cohorts(self.path / "cells", cell, plan.seeds)]
 
     def begin(self, plan: CompareConfig, configs: Mapping[Cell, Config]) -> None:
         """Make the folder ready for this comparison; `configs` are the training configs of its cells.
 
+        The folder may hold the same comparison of fewer seeds: those that are new are then trained beside the others.
+
         Raises:
             ConfigError: the folder holds another comparison, a run, or a cell (brought from elsewhere, say) that was
                 trained with other fields; every differing field is named.
-            UserError: it cannot be written.
+            UserError: it cannot be written, or holds a damaged record.
         """
         new, command = plan.model_dump(mode="json"), shlex.join(["robo-rl", *sys.argv[1:]])
         any_config = next(iter(configs.values())).model_dump(mode="json")
         training = shared_part(any_config, plan.axes)
         if self.comparison_file.exists():
             about = read_json(self.comparison_file)
+            added = sorted(set(plan.seeds) - set(about["config"]["seeds"]))
+            has_all = set(about["config"]["seeds"]) <= set(plan.seeds)
             fields = differences(
-                {**about["config"], "training": about["training"]}, {**new, "training": training}, MAY_CHANGE
+                {**about["config"], "training": about["training"]},
+                {**new, "training": training},
+                (*MAY_CHANGE, *(["seeds"] if has_all else [])),
             )
             if fields:
                 raise ConfigError(
@@ -65,11 +75,12 @@ class ComparisonFolder:
                     + "\nGive this one a folder of its own (--run DIR), or start it with the same fields to resume. "
                     "(training: fields of the training config, which the cells share.)"
                 )
-            command = about["command"]
+            command = command if added else about["command"]
         elif (self.path / "config.yaml").exists():
             raise ConfigError(f"{self.path} holds a training run. Give the comparison a folder of its own (--run DIR).")
         for cell, config in configs.items():
-            _refuse_stranger(self.cell(cell), config, plan.seeds)
+            for cohort in self.cohorts(plan, [cell]):
+                _refuse_stranger(cohort, config, plan.seeds)
         about = {
             "config": new,
             "training": training,
@@ -86,7 +97,7 @@ class ComparisonFolder:
                 "platform": platform.platform(),
                 "processor": processor(),
                 "cores": os.cpu_count(),
-                "devices": self._devices([self.cell(cell) for cell in configs]),
+                "devices": _devices(self.cohorts(plan, configs)),
             },
         }
         self.path.mkdir(parents=True, exist_ok=True)
@@ -121,40 +132,40 @@ class ComparisonFolder:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*COLUMNS, *plan.axes])
-        for cell in cells:
-            for row in self.cell(cell).evaluations():
-                episodes = row["episodes"]
-                mean = float(np.mean([episode["return"] for episode in episodes]))
-                judged = [episode["success"] for episode in episodes if episode["success"] is not None]
-                success = float(np.mean(judged)) if judged else ""
-                values = [str(value) for value in cell.axes.values()]
-                writer.writerow([cell.loss, cell.task, row["seed"], row["env_steps"], mean, success, *values])
+        rows = ((cell, row) for cell in cells for one in self.cohorts(plan, [cell]) for row in one.folder.evaluations())
+        for cell, row in rows:
+            episodes = row["episodes"]
+            mean = float(np.mean([episode["return"] for episode in episodes]))
+            judged = [episode["success"] for episode in episodes if episode["success"] is not None]
+            success = float(np.mean(judged)) if judged else ""
+            values = [str(value) for value in cell.axes.values()]
+            writer.writerow([cell.loss, cell.task, row["seed"], row["env_steps"], mean, success, *values])
         write_atomic(self.scores_file, text.getvalue().encode())
 
-    def write_devices(self, cells: Sequence[Cell]) -> None:
+    def write_devices(self, plan: CompareConfig, cells: Sequence[Cell]) -> None:
         """Note in `comparison.json` on which devices the cells were trained."""
         about: dict[str, Any] = read_json(self.comparison_file)
-        about["machine"]["devices"] = self._devices([self.cell(cell) for cell in cells])
+        about["machine"]["devices"] = _devices(self.cohorts(plan, cells))
         write_json_atomic(self.comparison_file, about)
 
-    def _devices(self, folders: Sequence[CellFolder]) -> list[str]:
-        records = (folder.record() for folder in folders)
-        return sorted({device for record in records if record for device in record.get("devices", [])})
+
+def _devices(among: Iterable[Cohort]) -> list[str]:
+    return sorted({device for cohort in among for device in cohort.record.get("devices", [])})
 
 
-def _refuse_stranger(cell: CellFolder, config: Config, seeds: Sequence[int]) -> None:
-    """Raise ConfigError if what was trained in the folder of a cell is not what is asked for now."""
-    record = cell.record() or {}
-    if not record.get("config"):  # it died before it could say
+def _refuse_stranger(cohort: Cohort, config: Config, seeds: Sequence[int]) -> None:
+    """Raise ConfigError if what was trained in the folder of a cohort is not part of what is asked for now."""
+    if not cohort.record.get("config"):  # it died before it could say
         return
+    is_part = set(cohort.seeds) <= set(seeds)
     fields = differences(
-        {**record["config"], "seeds": record["seeds"]},
-        {**config.model_dump(mode="json"), "seeds": list(seeds)},
+        {**cohort.record["config"], "seeds": cohort.seeds},
+        {**config.model_dump(mode="json"), "seeds": cohort.seeds if is_part else list(seeds)},
         MAY_CHANGE_IN_CELL,
     )
     if fields:
         raise ConfigError(
-            f"{cell.path} holds a cell of another comparison. Fields that differ (there -> now):\n  "
+            f"{cohort.folder.path} holds a cell of another comparison. Fields that differ (there -> now):\n  "
             + "\n  ".join(fields)
             + "\nMove the folder away, and the cell is trained anew."
         )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robo_rl.compare.cell_folder import CellFolder
+from robo_rl.compare.cohorts import cohorts
 from robo_rl.compare.plan import Cell
 from robo_rl.compare.scores import SUITE_RETURN, Group, Score, group_of, largest, normalised, quantity, read_scores
 from robo_rl.errors import UserError
@@ -17,13 +17,14 @@ _PLAN_FIELDS = ("question", "losses", "tasks", "seeds", "env_steps")
 
 
 class CellState(NamedTuple):
-    """How far one group got on one task, with all seeds.
+    """How far one cohort of a group got on one task.
 
     status: "finished", "failed", "running" or "not begun"    record: its cell.json, empty if not begun
     """
 
     group: Group
     task: str
+    seeds: tuple[int, ...]
     status: str
     record: Mapping[str, Any]
 
@@ -32,7 +33,8 @@ class Results(NamedTuple):
     """A comparison as far as it got.
 
     plan: the resolved config of the comparison     about: comparison.json whole (versions, machine, command, ...)
-    groups: every planned group, in the plan's order     cells: every planned cell     scores: every row of scores.csv
+    groups: every planned group, in the plan's order     cells: every cohort of every planned cell
+    scores: every row of scores.csv
     """
 
     folder: Path
@@ -43,7 +45,7 @@ class Results(NamedTuple):
     scores: tuple[Score, ...]
 
     def finished(self, group: Group) -> list[str]:
-        """The tasks that `group` finished, in the plan's order."""
+        """The tasks that `group` finished with any seeds, in the plan's order."""
         done = {cell.task for cell in self.cells if cell.group == group and cell.status == "finished"}
         return [task for task in self.plan["tasks"] if task in done]
 
@@ -69,7 +71,7 @@ class Results(NamedTuple):
     def common_seeds(self, group: Group, tasks: Sequence[str]) -> list[int]:
         """The seeds for which `group` finished every one of `tasks`, ascending."""
         done = [cell for cell in self.cells if cell.group == group and cell.status == "finished"]
-        seeds = [set(cell.record.get("seeds", self.plan["seeds"])) for cell in done if cell.task in tasks]
+        seeds = [{seed for cell in done if cell.task == task for seed in cell.seeds} for task in tasks]
         return sorted(set.intersection(*seeds)) if seeds else []
 
 
@@ -97,10 +99,10 @@ def read_results(folder: Path) -> Results:
         for loss in plan["losses"]
     )
     cells = tuple(
-        CellState(group, task, record.get("status", "not begun"), record)
+        CellState(group, task, tuple(cohort.seeds), cohort.status, cohort.record)
         for group in groups
         for task in plan["tasks"]
-        for record in [_record(folder, group, task)]
+        for cohort in cohorts(folder / "cells", Cell(group.loss, dict(group.axes), task), plan["seeds"])
     )
     # Before the scores are read: a comparison that has only just begun may not have the file yet.
     if not any(cell.status == "finished" for cell in cells):
@@ -154,19 +156,6 @@ def _of(results: Results, group: Group, tasks: Sequence[str]) -> list[Score]:
     return sorted(found, key=lambda score: score.env_steps)
 
 
-def _record(folder: Path, group: Group, task: str) -> dict[str, Any]:
-    """The record in the folder that is this cell's own, empty if it has none; any other folder there is left alone."""
-    path = CellFolder(folder / "cells" / Cell(group.loss, dict(group.axes), task).name).record_file
-    record = read_json(path) if path.exists() else {}
-    wrong = [name for name, own in (("loss", group.loss), ("task", task)) if record and record.get(name) != own]
-    if wrong:
-        raise UserError(
-            f"{path} is no record of the cell that its folder is named after ({' and '.join(wrong)} differ). Remove "
-            "that folder and run the same `robo-rl compare` command again to train it anew."
-        )
-    return record
-
-
 def _is_cut_short(record: Mapping[str, Any]) -> bool:
     """Whether evaluation episodes end before the task's own limit, and with them the largest possible return."""
     config = record.get("config") or {}
@@ -182,7 +171,7 @@ def _check_complete(results: Results) -> None:
         run = (score.group, score.task, score.seed)
         last[run] = max(score.env_steps, last.get(run, 0))
     for cell in results.cells:
-        for seed in cell.record.get("seeds", results.plan["seeds"]) if cell.status == "finished" else []:
+        for seed in cell.seeds if cell.status == "finished" else []:
             reached = last.get((cell.group, cell.task, seed), 0)
             if reached < results.plan["env_steps"]:
                 raise UserError(

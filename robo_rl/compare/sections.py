@@ -154,7 +154,7 @@ def sources(summary: Mapping[str, Any]) -> str:
 def unfinished(results: Results) -> str:
     """Every cell that is not finished, with what went wrong."""
     rows = [
-        [_cell_name(cell), cell.status, str(cell.record.get("attempts", 0)), cell.record.get("error") or NONE]
+        [_cell_name(cell, results), cell.status, str(cell.record.get("attempts", 0)), cell.record.get("error") or NONE]
         for cell in results.cells
         if cell.status != "finished"
     ]
@@ -180,7 +180,7 @@ def cells(results: Results) -> str:
         seconds += record.get("seconds") or 0.0
         rows.append(
             [
-                _cell_name(cell),
+                _cell_name(cell, results),
                 cell.status,
                 f"{max(clipped):.2%}" if clipped else NONE,
                 _told(record.get("updates"), "{:,}"),
@@ -256,8 +256,10 @@ def _mean(entry: Mapping[str, Any], value: float) -> str:
     return f"{value:.2f}" if entry["quantity"] == "success rate" else f"{value:.0f}"
 
 
-def _cell_name(cell: CellState) -> str:
-    return f"{group_name(cell.group.loss, dict(cell.group.axes))}, {task_name(cell.task)}"
+def _cell_name(cell: CellState, results: Results) -> str:
+    own = f", seeds {listed([str(seed) for seed in cell.seeds])}"
+    is_whole = set(cell.seeds) == set(results.plan["seeds"])
+    return f"{group_name(cell.group.loss, dict(cell.group.axes))}, {task_name(cell.task)}{'' if is_whole else own}"
 
 
 def _told(value: Any, form: str) -> str:

@@ -155,10 +155,10 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
 
 
 def _failed(results: Results) -> list[dict[str, Any]]:
-    """Each group that failed somewhere, and on which tasks."""
+    """Each group that failed on a task with every seed that it tried, and on which tasks."""
     tasks: dict[Group, list[str]] = {}
     for cell in results.cells:
-        if cell.status == "failed":
+        if cell.status == "failed" and cell.task not in results.finished(cell.group):
             tasks.setdefault(cell.group, []).append(cell.task)
     return [{"loss": group.loss, "axes": dict(group.axes), "tasks": found} for group, found in tasks.items()]
 

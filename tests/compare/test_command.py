@@ -71,9 +71,10 @@ def pretend(outcomes, began):
             began.append((work.record["name"], work.attempts))
             outcome = outcomes.pop(0)
             folder = CellFolder(work.folder)
-            folder.write_record({**work.record, "status": outcome, "attempts": work.attempts, "error": "why\nbecause"})
-            row = {"seed": 5, "env_steps": 100, "episodes": [{"return": 1.0, "success": None}]}
-            folder.add_evaluations([row])
+            about = {"status": outcome, "seeds": work.seeds, "attempts": work.attempts, "error": "why\nbecause"}
+            folder.write_record({**work.record, **about})
+            episodes = [{"return": 1.0, "success": None}]
+            folder.add_evaluations([{"seed": seed, "env_steps": 100, "episodes": episodes} for seed in work.seeds])
             report(work.record["name"], outcome, None)
             failed += [work.record["name"]] if outcome == "failed" else []
         return failed
@@ -96,6 +97,34 @@ def test_a_finished_cell_is_never_trained_again_and_a_failed_one_is_tried_anew(
     assert began == [("mse-toy_reach", 1), ("c51-toy_reach", 1), ("c51-toy_reach", 2)]
     with pytest.raises(ConfigError, match=r"seeds: \[5\] -> \[6\]"):
         compare_command(plan_file, run, 1, ["--seeds", "6"], {}, never)
+
+
+def test_a_report_alone_trains_nothing(tmp_path, plan_file, monkeypatch):
+    began, run = [], tmp_path / "run"
+    monkeypatch.setattr(command, "run_cells", pretend(["failed", "finished"], began))
+    never = lambda: lambda: False  # noqa: E731
+    with pytest.raises(UserError, match="nothing to report yet"):
+        compare_command(plan_file, run, 1, [], {}, never, report_only=True)
+    compare_command(plan_file, run, 1, [], {}, never)
+    (run / "report.html").unlink()
+    assert compare_command(plan_file, run, 1, [], {}, never, report_only=True) == 0
+    assert (run / "report.html").exists()
+    assert len(began) == 2
+
+
+def test_seeds_that_are_added_are_trained_and_the_others_are_not_again(tmp_path, plan_file, monkeypatch, capsys):
+    began, run = [], tmp_path / "run"
+    monkeypatch.setattr(command, "run_cells", pretend(["finished"] * 4, began))
+    never = lambda: lambda: False  # noqa: E731
+    assert compare_command(plan_file, run, 1, [], {}, never) == 0
+    began.clear()
+    assert compare_command(plan_file, run, 1, ["--seeds", "5", "6"], {}, never) == 0
+    assert began == [("mse-toy_reach@2", 1), ("c51-toy_reach@2", 1)]
+    assert "4 of 4 cells are finished" in capsys.readouterr().out
+    with (run / "scores.csv").open(newline="") as file:
+        assert [(row["loss"], row["seed"]) for row in csv.DictReader(file)] == [
+            ("mse", "5"), ("mse", "6"), ("c51", "5"), ("c51", "6"),
+        ]  # fmt: skip
 
 
 def test_a_report_that_cannot_be_written_yet_does_not_end_the_cells(tmp_path, plan_file, monkeypatch, capsys):

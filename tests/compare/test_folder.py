@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from robo_rl.compare.cell_folder import CellFolder
 from robo_rl.compare.folder import ComparisonFolder
 from robo_rl.compare.plan import CompareConfig, cells, training_config
 from robo_rl.config import Config
@@ -48,15 +49,31 @@ def test_a_cell_from_elsewhere_is_taken_if_it_was_trained_alike_and_refused_by_f
     folder, plan, planned = begin(tmp_path)
     config = training_config(plan, planned[0], Config()).model_dump(mode="json")
     elsewhere = {**config, "checkpoint": {**config["checkpoint"], "run_every": 7}, "seed": 3}
-    place = folder.cell(planned[0])
-    place.write_record({"status": "finished", "seeds": [7, 8], "config": elsewhere})
+    place = folder.cohorts(plan, planned)[0].folder
+    about = {"loss": "mse", "task": "a/b", "status": "finished", "seeds": [7, 8], "config": elsewhere}
+    place.write_record(about)
     begin(tmp_path)
-    place.write_record(
-        {"status": "finished", "seeds": [7], "config": {**config, "learner": {**config["learner"], "batch_size": 3}}}
-    )
+    learner = {**config["learner"], "batch_size": 3}
+    place.write_record(about | {"seeds": [7, 9], "config": {**config, "learner": learner}})
     with pytest.raises(
-        ConfigError, match=r"mse-a_b(?s:.*)learner.batch_size: 3 -> 256(?s:.*)seeds: \[7\] -> \[7, 8\](?s:.*)Move"
+        ConfigError, match=r"mse-a_b(?s:.*)learner.batch_size: 3 -> 256(?s:.*)seeds: \[7, 9\] -> \[7, 8\](?s:.*)Move"
     ):
+        begin(tmp_path)
+
+
+def test_seeds_may_be_added_and_none_left_out(tmp_path, monkeypatch):
+    folder, plan, planned = begin(tmp_path)
+    config = training_config(plan, planned[0], Config()).model_dump(mode="json")
+    about = {"loss": "mse", "task": "a/b", "status": "finished", "seeds": [7, 8], "config": config}
+    folder.cohorts(plan, planned)[0].folder.write_record(about)
+    monkeypatch.setattr("sys.argv", ["robo-rl", "compare", "--seeds", "8", "7", "9"])
+    folder, plan, planned = begin(tmp_path, seeds=[8, 7, 9])
+    recorded = json.loads(folder.comparison_file.read_text())
+    assert (recorded["reporting_seeds"], recorded["command"]) == ([8, 7, 9], "robo-rl compare --seeds 8 7 9")
+    assert [(c.name, list(c.seeds)) for c in folder.cohorts(plan, planned[:2])] == [
+        (planned[0].name, [7, 8]), (f"{planned[0].name}@2", [9]), (planned[1].name, [8, 7, 9]),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"seeds: \[8, 7, 9\] -> \[7, 8\]"):
         begin(tmp_path)
 
 
@@ -77,8 +94,8 @@ def test_scores_hold_every_evaluation_of_every_seed(tmp_path):
         {"seed": 0, "return": 1.5, "length": 3, "success": True},
         {"seed": 1, "return": 2.5, "length": 3, "success": False},
     ]
-    for cell in planned[:2]:
-        place = folder.cell(cell)
+    for cohort in folder.cohorts(plan, planned[:2]):
+        place = cohort.folder
         place.path.mkdir(parents=True)
         place.add_evaluations({"seed": seed, "env_steps": 50, "episodes": episodes} for seed in (7, 8))
         with place.evaluations_file.open("a") as file:
@@ -100,8 +117,7 @@ def test_scores_hold_every_evaluation_of_every_seed(tmp_path):
 
 
 def test_rows_beyond_a_checkpoint_are_forgotten(tmp_path):
-    folder, _, planned = begin(tmp_path)
-    place = folder.cell(planned[0])
+    place = CellFolder(tmp_path / "cell")
     place.path.mkdir(parents=True)
     place.log([{"env_steps": step, "seed": 7, "q_mean": 0.5} for step in (10, 20, 30)])
     place.add_evaluations([{"seed": 7, "env_steps": 30, "episodes": []}])

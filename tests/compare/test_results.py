@@ -62,12 +62,30 @@ def test_a_folder_that_is_no_comparison_and_a_damaged_one_are_refused(tmp_path):
     cell = next(tmp_path.glob("cells/*/cell.json"))
     whole = cell.read_text()
     cell.write_text(json.dumps({"name": "nameless"}))
-    with pytest.raises(UserError, match=r"no record of the cell .*loss and task differ"):
+    with pytest.raises(UserError, match=r"no record of the cell .*wrong: loss, task, seeds"):
         read_results(tmp_path)
     cell.write_text(whole)
     (tmp_path / "comparison.json").write_text(json.dumps({"config": {"question": "?"}}))
     with pytest.raises(UserError, match=r"lacks config\.losses"):
         read_results(tmp_path)
+
+
+def test_seeds_that_were_added_count_where_they_are_finished(tmp_path):
+    made_up.write(tmp_path, **{**SMALL, "seeds": (100, 101, 102, 103)})
+    for cell in list(tmp_path.glob("cells/*")):
+        record = json.loads((cell / "cell.json").read_text())
+        (cell / "cell.json").write_text(json.dumps({**record, "seeds": [100, 101, 102]}))
+        later = cell.with_name(f"{cell.name}@2")
+        later.mkdir()
+        status = "finished" if record["task"] == made_up.TASKS[0] else "running"
+        (later / "cell.json").write_text(json.dumps({**record, "seeds": [103], "status": status}))
+    results = read_results(tmp_path)
+    assert [cell.status for cell in results.cells].count("running") == 2
+    for group in results.groups:
+        assert results.finished(group) == made_up.TASKS[:2]
+        assert results.common_seeds(group, made_up.TASKS[:1]) == [100, 101, 102, 103]
+        assert results.common_seeds(group, made_up.TASKS[:2]) == [100, 101, 102]
+    assert final_scores(results, group, made_up.TASKS[:2]).shape == (3, 2)
 
 
 def test_a_folder_that_is_no_planned_cell_changes_nothing(tmp_path):
