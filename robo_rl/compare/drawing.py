@@ -103,7 +103,7 @@ def import_matplotlib() -> tuple[Any, Any]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UserError(
-            f"The plots of a comparison need matplotlib ({error}). Install the extra: pip install 'robo-rl[compare]'."
+            f"The plots need matplotlib ({error}). Install the extra: pip install 'robo-rl[compare]'."
         ) from error
     return matplotlib, Figure
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from robo_rl.checkpoints.manifest import environment_manifest
+from robo_rl.compare.drawing import import_matplotlib, look
 from robo_rl.compare.plasticity import PlasticityConfig, check, make_problems, mean_squared_errors
 from robo_rl.errors import DivergedError, UserError
 from robo_rl.files import write_json_atomic
@@ -17,8 +18,6 @@ from robo_rl.metrics.statistics import bootstrap_mean_interval
 
 ONLY_THE_OFFSET = 0.5
 """Mean square of a sine: the error of a network that has learned b and nothing of f."""
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, told apart by colour-blind readers too."""
 
 
 def run_plasticity(config: PlasticityConfig, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def run_plasticity(config: PlasticityConfig, folder: Path, say: Callable[[str], 
         DivergedError: an error that is not finite.
     """
     check(config)
-    figure_type = _figure_type()
+    _, figure_type = import_matplotlib()
     if (folder / "summary.json").exists():
         raise UserError(f"{folder} holds a finished plasticity test. Choose another folder with --run.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +102,8 @@ def draw(figure: Any, config: PlasticityConfig, errors: Mapping[str, np.ndarray]
     curves, ends = figure.subplots(1, 2, width_ratios=(3, 2), sharey=True)
     every, count = config.steps // config.measurements, len(config.offsets)
     updates = every * np.arange(1, count * config.measurements + 1)
-    for color, (loss, found) in zip(itertools.cycle(COLORS), errors.items(), strict=False):
+    for number, (loss, found) in enumerate(errors.items()):
+        color = look(number).color
         _band(curves, updates, found.reshape(len(found), -1), color, loss)
         _band(ends, config.offsets, final_errors(found), color, loss)
     for target, offset in enumerate(config.offsets):
@@ -127,11 +127,3 @@ def _band(axes: Any, x: Sequence[float] | np.ndarray, members: np.ndarray, color
     """The mean of `members [n, len(x)]` as a line, their range as a band."""
     axes.fill_between(x, members.min(axis=0), members.max(axis=0), color=color, alpha=0.15, linewidth=0)
     axes.plot(x, members.mean(axis=0), color=color, label=label, linewidth=1.5, marker="o", markersize=2.5)
-
-
-def _figure_type() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("The picture needs matplotlib: pip install 'robo-rl[plots]'.") from error
-    return Figure
