@@ -77,6 +77,15 @@ def test_seeds_may_be_added_and_none_left_out(tmp_path, monkeypatch):
         begin(tmp_path)
 
 
+def test_a_folder_of_an_older_version_is_refused_with_what_to_do(tmp_path):
+    folder, _, _ = begin(tmp_path)
+    about = json.loads(folder.comparison_file.read_text())
+    del about["training"]
+    folder.comparison_file.write_text(json.dumps(about))
+    with pytest.raises(ConfigError, match=r"older version.*Move cells/ into a new folder"):
+        begin(tmp_path)
+
+
 def test_a_run_folder_is_no_place_for_a_comparison(tmp_path):
     (tmp_path / "config.yaml").write_text("")
     with pytest.raises(ConfigError, match="training run"):
