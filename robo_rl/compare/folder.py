@@ -63,8 +63,8 @@ class ComparisonFolder:
             about = read_json(self.comparison_file)
             if "training" not in about:
                 raise ConfigError(
-                    f"{self.comparison_file} is of an older version, which did not write down the training config. Move "
-                    "cells/ into a new folder and give the same command there: what is finished is taken as it is."
+                    f"{self.comparison_file} is of an older version, which did not write down the training config. "
+                    "Move cells/ into a new folder and give the same command there: what is finished is taken as it is."
                 )
             added = sorted(set(plan.seeds) - set(about["config"]["seeds"]))
             has_all = set(about["config"]["seeds"]) <= set(plan.seeds)
