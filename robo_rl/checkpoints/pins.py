@@ -9,7 +9,8 @@ itself is written down, and whoever wants to pin one of its steps is told no. A 
 gone with it.
 """
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from robo_rl.checkpoints.hashes import HASHES
@@ -29,7 +30,7 @@ def condemn(checkpoints: Path, steps: Collection[int]) -> set[int]:
     folder = pins_folder(checkpoints)
     if not folder.is_dir():  # nobody can have pinned anything: a fleet follows runs, and every run has the folder
         return set(steps)
-    with turn(folder / "turn"):
+    with _alone(folder):
         allowed = set(steps) - _pinned(checkpoints)
         write_json_atomic(folder / "condemned.json", sorted(allowed))
     return allowed
@@ -42,7 +43,7 @@ def pin(checkpoints: Path, steps: Collection[int], step: int) -> bool:
     """
     folder = pins_folder(checkpoints)
     folder.mkdir(exist_ok=True)
-    with turn(folder / "turn"):
+    with _alone(folder):
         condemned = folder / "condemned.json"
         if condemned.exists() and step in read_json(condemned):
             return False
@@ -55,8 +56,17 @@ def pin(checkpoints: Path, steps: Collection[int], step: int) -> bool:
 def release(checkpoints: Path, steps: Collection[int]) -> None:
     """Keep only `steps` pinned; the caller holds RUN/fleet.lock. OSError if the folder cannot be written."""
     folder = pins_folder(checkpoints)
-    with turn(folder / "turn"):
+    with _alone(folder):
         write_json_atomic(folder / "fleet.json", sorted(steps))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One's turn on `folder`, without what those left who were killed while they had theirs."""
+    with turn(folder / "turn"):
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
+        yield
 
 
 def _pinned(checkpoints: Path) -> set[int]:

@@ -1,6 +1,7 @@
 """Retention and a fleet agree on every checkpoint: it is either pinned or condemned, never both."""
 
 import jax.numpy as jnp
+import pytest
 
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.locks import exclusive
@@ -56,6 +57,16 @@ def test_what_is_condemned_or_gone_cannot_be_pinned(tmp_path):
         assert condemn(folder, set()) == set()
         assert pin(folder, {1}, 1)
         assert condemn(folder, {1}) == set()
+
+
+@pytest.mark.parametrize("next_one", [lambda folder: pin(folder, {1}, 1), lambda folder: condemn(folder, {1})])
+def test_whoever_comes_next_removes_what_a_killed_one_had_begun(tmp_path, next_one):
+    folder = run_folder(tmp_path)
+    (tmp_path / "pins" / ".condemned.json.123.tmp").write_text("[")
+    (tmp_path / "pins" / ".fleet.json.124.tmp").write_text("")
+    with fleet(folder):
+        next_one(folder)
+    assert list((tmp_path / "pins").glob(".*")) == []
 
 
 def test_a_folder_without_pins_is_left_as_it_is(tmp_path):
