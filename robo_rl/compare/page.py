@@ -13,9 +13,11 @@ h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; border-bottom: 1px solid #ccc }
 h3 { font-size: 1rem; margin: 1.5rem 0 .3rem }
 .answer { font-size: 1.1rem; border-left: 4px solid #0072b2; padding-left: .8rem; margin: .8rem 0 }
 .note { color: #555; font-size: .9rem }
-.figures { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: flex-start }
-figure { margin: 0; flex: 1 1 20rem; max-width: 30rem; break-inside: avoid }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: .5rem 1.5rem;
+  align-items: start }
+figure { margin: 0; max-width: 30rem; break-inside: avoid }
 figure.first { max-width: 38rem }
+@media (min-width: 46rem) { .figures > .scroll { grid-column: span 2 } }
 figure img { width: 100%; height: auto; display: block }
 figcaption { color: #555; font-size: .85rem }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; max-width: 100% }
@@ -24,9 +26,9 @@ th, td { padding: .25rem .7rem .25rem 0; border-bottom: 1px solid #ddd; text-ali
 th { border-bottom: 2px solid #999; white-space: nowrap }
 th.number, td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 tr.theirs td { color: #666 }
+@media (max-width: 64rem) { th, th.number { white-space: normal } td:first-child { min-width: 5.4rem } }
 @media (max-width: 40rem) {
-  th, th.number, td.number { white-space: normal } th, td { padding-right: .4rem } table { font-size: .77rem }
-  td:first-child { min-width: 5.4rem }
+  td.number { white-space: normal } th, td { padding-right: .4rem } table { font-size: .77rem }
 }
 pre, code { font-family: ui-monospace, monospace; font-size: .85rem; background: #f4f4f4 }
 pre { padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere }
@@ -34,7 +36,8 @@ pre { padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere }
   body { font-size: 10pt; max-width: none; padding: 0 }
   h2, h3 { break-after: avoid }
   tr, figure { break-inside: avoid }
-  .figures { gap: .3cm .5cm } figure { flex: 0 1 8cm } figure.first { flex-basis: 12cm }
+  .figures { display: flex; flex-wrap: wrap; gap: .3cm .5cm; align-items: flex-start }
+  figure { flex: 0 1 8cm } figure.first { max-width: 12cm }
   .scroll { overflow: visible } table { font-size: 8pt } th, td { padding-right: .3rem }
   .screen { display: none }
 }

@@ -1,5 +1,8 @@
 """The dm_control suite: `suite/<domain>-<task>`. Tassa et al., dm_control, arXiv 2006.12983, section 6."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 from robo_rl.config import EnvConfig
@@ -28,7 +31,8 @@ def make_suite(config: EnvConfig) -> Environment:
     domain, task = config.name.removeprefix("suite/").split("-", 1)
     # Fixed here: lqr draws its springs while loading, and a task must be the same in every process. The limit is ours.
     load_options = {"random": 0, "time_limit": float("inf")}
-    environment = suite.load(domain, task, task_kwargs=load_options)
+    with _quiet_about_old_attributes():
+        environment = suite.load(domain, task, task_kwargs=load_options)
     quality = environment.physics.model.vis.quality
     quality.shadowsize = quality.offsamples = 0
     if config.name == "suite/quadruped-escape":
@@ -42,6 +46,21 @@ def make_suite(config: EnvConfig) -> Environment:
         solved_reward=None,
     )
     return ControlEnvironment(config, simulation)
+
+
+@contextlib.contextmanager
+def _quiet_about_old_attributes() -> Iterator[None]:
+    """MuJoCo's advice to whoever wrote the cheetah's XML would come once per simulation, to users who did not."""
+
+    def is_for_users(record: logging.LogRecord) -> bool:
+        return "compiler attribute 'settotalmass' is deprecated" not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(is_for_users)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_for_users)
 
 
 def _suite() -> Any:

@@ -1,5 +1,6 @@
 """The dm_control suite behind the project's face."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -278,3 +279,11 @@ def test_frames_show_something():
     if done.returncode == 77:
         pytest.skip(f"this machine has no EGL: {done.stdout}")
     assert done.returncode == 0, done.stderr
+
+
+def test_users_hear_nothing_about_old_attributes_in_the_models_of_dm_control(caplog):
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        build("suite/cheetah-run")
+        assert caplog.messages == []
+        logging.getLogger("absl").warning("of another kind")
+        assert caplog.messages == ["of another kind"]
