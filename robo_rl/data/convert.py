@@ -40,9 +40,15 @@ def convert(source: Path, out: Path, read_records: ReadRecords | None = None, sh
     metadata = {**(builder.info.metadata or {}), "converted_from": builder.info.full_name}
     count = 0
     with DatasetWriter(out, builder.name, builder.info.features, metadata, shard_episodes) as writer:
-        for record in read([str(path) for path in split.filepaths]):
-            writer.add(record)
-            count += 1
+        try:
+            for record in read([str(path) for path in split.filepaths]):
+                writer.add(record)
+                count += 1
+        except Exception as error:  # each reader has its own kinds of errors for files that are cut or damaged
+            raise DataError(
+                f"{source}: the record after the first {count} cannot be read ({error}). Copy the data set again; "
+                f"{out} has what there was."
+            ) from error
     if count != split.num_examples:
         raise DataError(
             f"{source} should hold {split.num_examples} episodes, but its files hold {count}: one is truncated. "

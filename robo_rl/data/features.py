@@ -99,6 +99,46 @@ def expect_fit(features: Any, spec: EnvSpec, path: Path) -> None:
         )
 
 
+def expect_same_rewards(there: EnvSpec, spec: EnvSpec, path: Path) -> None:
+    """Refuse a data set whose rewards, or time between its steps, mean something else than those of `spec`.
+
+    The time limit may differ, and grasp tasks differ in what is grasped alone.
+
+    Raises:
+        DataError: names what differs.
+    """
+    facts = ["control_hz", "reward_bounds", "pays_once"]
+    if not (there.name.startswith("grasp/") and spec.name.startswith("grasp/")):
+        facts.append("name")
+    differing = [
+        f"{fact}: the environment has {getattr(spec, fact)}, the data set {getattr(there, fact)}"
+        for fact in facts
+        if getattr(there, fact) != getattr(spec, fact)
+    ]
+    if differing:
+        raise DataError(
+            f"The data set {path} was recorded in another environment than {spec.name} as it is now: "
+            f"{'; '.join(differing)}. Record it again with the env.* fields of this run (`robo-rl data info` shows "
+            "what it is), or train with those that it was recorded with."
+        )
+
+
+def pictures_of(features: Any, path: Path) -> frozenset[str]:
+    """The names of the observations that are stored as picture files.
+
+    Raises:
+        DataError: no RLDS episodes, or steps whose observation is no dict or whose action is no array.
+    """
+    steps = _steps(features, path)
+    observation, action = steps.get("observation"), steps.get("action")
+    if not isinstance(observation, tfds.features.FeaturesDict) or not isinstance(action, tfds.features.Tensor):
+        raise DataError(
+            f"{path} cannot be read here: its steps need a dict `observation` and an array `action`; they have "
+            f"observation {_meaning(observation)} and action {_meaning(action)}. Convert it into that form."
+        )
+    return frozenset(name for name, entry in observation.items() if isinstance(entry, tfds.features.Image))
+
+
 def _steps(features: Any, path: Path) -> Mapping[str, Any]:
     steps = _children(features).get("steps")
     if steps is None or not _children(getattr(steps, "feature", None)):

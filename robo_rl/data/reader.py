@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
 from robo_rl.data.episode import RecordedEpisode, from_rows
-from robo_rl.data.features import expect_fit, picture_of
+from robo_rl.data.features import expect_fit, expect_same_rewards, picture_of, pictures_of
 from robo_rl.data.writer import FEATURES, INFO, SPLIT
 from robo_rl.errors import DataError
 from robo_rl.specs import EnvSpec
@@ -36,7 +36,8 @@ class EpisodeSource:
         """Open `path`, a folder as `robo-rl data record` or any tfds builder writes it.
 
         Raises:
-            DataError: no data set, not array_record, without episodes, or a shard is missing or damaged.
+            DataError: no data set, not array_record, without episodes, not RLDS as it is read here, or a shard is
+                missing or damaged.
         """
         self.path = path
         info = _builder(path).info
@@ -46,9 +47,15 @@ class EpisodeSource:
                 "Record some with `robo-rl data record`."
             )
         self.features, self.metadata = info.features, dict(info.metadata or {})
+        self._pictures = pictures_of(info.features, path)
         _check_shards(info.splits[SPLIT])
         # Steps as whole arrays: tfds would decode them row by row.
         self._records = _builder(path).as_data_source(SPLIT, decoders={"steps": tfds.decode.SkipDecoding()})
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether an observation is a picture."""
+        return bool(self._pictures)
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -83,16 +90,22 @@ class EpisodeSource:
         if len(steps["reward"]) < 2:
             raise DataError(f"{self.path}: episode {index} has {len(steps['reward'])} rows; a transition needs two.")
         steps["observation"] = {
-            name: np.stack([picture_of(content) for content in values]) if values.dtype == object else values
+            name: np.stack([picture_of(content) for content in values]) if name in self._pictures else values
             for name, values in steps["observation"].items()
         }
         return from_rows(steps, record.get("episode_metadata", {}))
 
 
 def open_for(path: Path, spec: EnvSpec) -> EpisodeSource:
-    """The episodes of a data set that fits this environment; raises what EpisodeSource and expect_fit raise."""
+    """The episodes of a data set that fits this environment.
+
+    Raises:
+        DataError: what EpisodeSource, expect_fit and expect_same_rewards refuse.
+    """
     source = EpisodeSource(path)
     expect_fit(source.features, spec, path)
+    if source.spec is not None:
+        expect_same_rewards(source.spec, spec, path)
     return source
 
 

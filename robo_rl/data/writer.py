@@ -1,9 +1,11 @@
 """Writes a data set shard by shard; whenever the writer dies, what stands on disk is whole and readable."""
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,7 +27,8 @@ class DatasetWriter:
 
     Episodes go to a temporary file, which becomes a shard by one rename once it has `shard_episodes`; then
     dataset_info.json, which names the shards that count, is replaced atomically. Killed at any time, the data set
-    holds the shards finished before; a clean exit, also by an exception, finishes the last one too.
+    holds the shards finished before; a clean exit, also by an exception, finishes the last one too. A folder has one
+    writer at a time.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class DatasetWriter:
         """Start the data set `name` in `folder`, or go on with one of the same `metadata` (JSON).
 
         Raises:
-            DataError: the folder holds something else.
+            DataError: the folder holds something else, cannot be written, or another process is writing to it.
         """
         self.folder, self._name, self._features = folder, name, features
         self._shard_episodes = shard_episodes
@@ -42,7 +45,16 @@ class DatasetWriter:
         self._lengths: list[int] = []
         self._bytes, self._pending_bytes, self._pending = 0, 0, 0
         self._shard: Any = None
-        self._begin()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder, os.O_RDONLY)
+            self._unlock = weakref.finalize(self, os.close, lock)
+            self._begin(lock)
+        except OSError as error:
+            raise DataError(f"{folder} cannot be written ({error}). Choose another folder.") from error
+        except DataError:
+            self._unlock()
+            raise
 
     @property
     def finished(self) -> int:
@@ -82,10 +94,18 @@ class DatasetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finish the last shard: the episodes in it are complete, whatever happened."""
-        self.finish_shard()
+        try:
+            self.finish_shard()
+        finally:
+            self._unlock()
 
-    def _begin(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _begin(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"{self.folder} is being written by another process. Wait for it, stop it, or give another folder."
+            ) from None
         if (self.folder / METADATA).exists():
             there = read_json(self.folder / METADATA)
             if there != self._metadata:

@@ -43,7 +43,7 @@ def record(
     config = settled(config)
     spec = check(config)
     environment = dict(ACTOR_ENVIRONMENT)
-    if has_camera(spec):
+    if envs.needs_renderer(config.env):
         environment["MUJOCO_GL"] = require_gl_backend()
     fixed = {"env": config.env.model_dump(mode="json"), "policy": config.policy, "noise": config.noise,
              "seed": config.seed, "spec": spec.to_json()}  # fmt: skip
@@ -78,11 +78,6 @@ def check(config: RecordConfig) -> EnvSpec:
     environment.close()
     make_policy(config, spec)
     return spec
-
-
-def has_camera(spec: EnvSpec) -> bool:
-    """Whether an observation is a picture, for which something must be rendered."""
-    return any(array.dtype == "uint8" for array in spec.observation.values())
 
 
 def worker_main(report: Any, config: RecordConfig, blocks: list[int]) -> None:

@@ -11,9 +11,8 @@ from pydantic import Field
 from robo_rl import presets
 from robo_rl.config import EnvConfig, Section
 from robo_rl.data.play import Intend
-from robo_rl.envs.grasp_scripted import scripted_intent
 from robo_rl.errors import ConfigError
-from robo_rl.evaluation import is_export, locate, open_checkpoint
+from robo_rl.evaluation import config_of, is_export, locate, open_checkpoint
 from robo_rl.export.loading import expect_fit
 from robo_rl.specs import EnvSpec, Observation
 
@@ -52,7 +51,8 @@ def parse(flags: Sequence[str]) -> RecordConfig:
     policy = presets.flag_value(list(flags), "--policy")
     if policy in (None, "scripted", "random"):
         return tyro.cli(RecordConfig, args=list(flags), prog=PROGRAM)
-    env = open_checkpoint(Path(policy)).experiment.config.env
+    # Not by opening it, which would load MuJoCo before anyone knows whether something is to be drawn.
+    env = config_of(Path(policy)).env
     # `construct`, because the fields without a default have none here either.
     default = RecordConfig.model_construct(out=tyro.MISSING, episodes=tyro.MISSING, env=env, policy=policy)
     return tyro.cli(RecordConfig, args=list(flags), default=default, prog=PROGRAM)
@@ -81,6 +81,8 @@ def make_policy(
         ConfigError, ExportError, CheckpointError: as `record`.
     """
     if config.policy == "random":
+        if config.noise:
+            raise ConfigError(f"--noise is {config.noise:g}, but random actions are nothing else. Leave it out.")
         return None, "random"
     if config.policy == "scripted":
         if not spec.name.startswith("grasp/"):
@@ -88,6 +90,9 @@ def make_policy(
                 f"--policy scripted grasps; it cannot act in {spec.name}. It exists for grasp/cube and grasp/objects; "
                 "elsewhere record `random` or a checkpoint."
             )
+        # Imported here: it loads MuJoCo, which must not be before the environment says whether something is drawn.
+        from robo_rl.envs.grasp_scripted import scripted_intent
+
         intend = partial(scripted_intent, terminate=config.env.terminate_action)
         name = f"scripted, noise {config.noise:g}"
         if true_state is None or config.env.observation == "state":

@@ -79,3 +79,14 @@ def test_what_cannot_be_converted_is_refused(tmp_path):
         convert(there, tmp_path / "out", read_framed)
     with pytest.raises(DataError, match="is not empty"):
         convert(as_tfrecord(tmp_path / "source", toy_episodes(2)), there, read_framed)
+
+
+def test_a_reader_that_fails_is_said_with_where_it_stood(tmp_path):
+    source = as_tfrecord(tmp_path / "source", toy_episodes(3))
+
+    def damaged(paths):
+        yield next(read_framed(paths))
+        raise OSError("corrupted record at 1234")
+
+    with pytest.raises(DataError, match=r"the record after the first 1 cannot be read \(corrupted record at 1234\)"):
+        convert(source, tmp_path / "out", damaged)

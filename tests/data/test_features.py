@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from robo_rl.data.features import dataset_name, expect_fit, features_of, picture_of, png
+from robo_rl.data.features import dataset_name, expect_fit, features_of, picture_of, pictures_of, png
 from robo_rl.errors import DataError
 from robo_rl.specs import ArraySpec
 from tests.toys import SPEC
@@ -57,3 +57,13 @@ def test_pictures_survive_to_the_last_bit(channels):
 
 def test_names_are_what_tfds_allows():
     assert dataset_name("suite/cheetah-run") == "suite_cheetah_run"
+
+
+@pytest.mark.parametrize("field", ["observation", "action"])
+def test_steps_in_another_form_are_refused_in_words(tmp_path, field):
+    features = features_of(SPEC)
+    steps = dict(features["steps"].feature)
+    tensor = tfds.features.Tensor(shape=(2,), dtype=np.float32)
+    steps[field] = tensor if field == "observation" else tfds.features.FeaturesDict({"arm": tensor})
+    with pytest.raises(DataError, match=f"need a dict `observation`.*{field}"):
+        pictures_of(tfds.features.FeaturesDict({"steps": tfds.features.Dataset(steps)}), tmp_path)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import textwrap
@@ -6,11 +7,14 @@ from importlib.metadata import Distribution, distribution
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from robo_rl.data.episode import to_rows
+from robo_rl.data.features import features_of
 from robo_rl.data.reader import EpisodeSource, open_for, summarize
-from robo_rl.data.writer import INFO
+from robo_rl.data.writer import INFO, DatasetWriter
 from robo_rl.errors import DataError
 from robo_rl.specs import ArraySpec, EnvSpec
 from tests.data.parts import toy_episodes, write
@@ -165,3 +169,41 @@ def test_another_file_format_is_refused_with_the_command_that_helps(tmp_path):
     path.write_text(path.read_text().replace('"array_record"', '"tfrecord"'))
     with pytest.raises(DataError, match="data convert"):
         EpisodeSource(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"reward_bounds": (-0.1, 0.9)},
+            r"reward_bounds: .* has \(-0\.1, 0\.9\), the data set \(0\.0, 1\.0\)",
+        ),
+        ({"pays_once": True}, "pays_once"),
+        ({"control_hz": 25.0}, r"control_hz: the environment has 25\.0, the data set 10\.0"),
+        ({"name": "toy/other"}, "name: the environment has toy/other, the data set toy/reach"),
+    ],
+)
+def test_the_same_features_with_other_rewards_are_refused(tmp_path, change, said):
+    write(tmp_path, toy_episodes(1))
+    with pytest.raises(DataError, match=said):
+        open_for(tmp_path, dataclasses.replace(SPEC, **change))
+
+
+def test_another_time_limit_and_what_is_grasped_may_differ(tmp_path):
+    write(tmp_path, toy_episodes(1), dataclasses.replace(SPEC, name="grasp/objects"))
+    assert len(open_for(tmp_path, dataclasses.replace(SPEC, name="grasp/cube", episode_steps=40))) == 1
+
+
+def test_observations_that_are_no_pictures_are_left_as_they_are(tmp_path):
+    features = features_of(SPEC)
+    steps = features["steps"].feature
+    told = tfds.features.FeaturesDict({**steps["observation"], "instruction": tfds.features.Text()})
+    foreign = tfds.features.FeaturesDict({**features, "steps": tfds.features.Dataset({**steps, "observation": told})})
+    with DatasetWriter(tmp_path, "toy", foreign, {}) as writer:
+        for episode in toy_episodes(2):
+            rows = to_rows(episode)
+            rows["steps"]["observation"]["instruction"] = np.array([b"lift"] * (episode.length + 1), object)
+            writer.add(foreign.serialize_example(rows))
+    source = open_for(tmp_path, SPEC)
+    assert source[1].observation["instruction"].tolist()[0] == b"lift"
+    assert summarize(source, SPEC).episodes == 2

@@ -100,3 +100,13 @@ def test_another_recording_or_other_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="not empty and holds no recording"):
         writer(tmp_path / "two")
     assert [file.name for file in (tmp_path / "two").iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path):
+    with writer(tmp_path) as first:
+        first.add(serialize(FEATURES, SPEC, toy_episodes(1)[0]))
+        with pytest.raises(DataError, match="being written by another process"):
+            writer(tmp_path)
+    assert len(seeds_in(tmp_path)) == 1
+    with writer(tmp_path) as second:
+        assert second.finished == 1

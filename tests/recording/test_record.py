@@ -131,3 +131,25 @@ def test_a_flag_that_is_missing_is_said(capsys):
     with pytest.raises(SystemExit, match="2"):
         parse(["--episodes", "3"])
     assert "--out" in capsys.readouterr().err
+
+
+def test_random_actions_take_no_noise(tmp_path):
+    with pytest.raises(ConfigError, match=r"--noise is 0\.3, but random"):
+        record(config(tmp_path / "out", policy="random"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["suite/quadruped-escape", "manipulation/reach_site_vision"])
+def test_a_task_that_needs_a_renderer_is_recorded_with_one(tmp_path, name):
+    flags = ["--env.name", name, "--env.episode-steps", "2", "--policy", "random", "--episodes", "1"]
+    environment = {name: value for name, value in os.environ.items() if name != "MUJOCO_GL"}
+    command = [sys.executable, "-m", "robo_rl", "data", "record", "--out", str(tmp_path / "out"), *flags]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert len(EpisodeSource(tmp_path / "out")) == 1
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(DataError, match="taken cannot be written"):
+        record(config(tmp_path / "taken"))
