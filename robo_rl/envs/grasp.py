@@ -12,6 +12,7 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
+from robo_rl import seeds
 from robo_rl.config import EnvConfig
 from robo_rl.envs.grasp_batch import GraspBatch
 from robo_rl.envs.interface import BatchedEnvironment, Environment
@@ -43,16 +44,19 @@ class Grasp(Environment):
         self.spec = batch.spec
         self._batch = batch
         self._seed: int | None = None
+        self._root, self._following = secrets.randbits(31), 0
         self._running = False
         self._success = False
 
     def seed_episode(self, seed: int) -> None:
-        """Make the next `reset` start the episode of this seed."""
-        self._seed = seed
+        """Make the next `reset` start the episode of this seed; those after it follow from it too."""
+        self._seed = self._root = seed
+        self._following = 0
 
     def reset(self) -> dm_env.TimeStep:
-        """Start an episode: of the seed given to `seed_episode` since the last reset, else of a fresh random one."""
-        seed = secrets.randbits(63) if self._seed is None else self._seed
+        """Start an episode: of the seed given to `seed_episode`, or after it of the next one that follows from it."""
+        self._following += 1
+        seed = seeds.child(self._root, "following", self._following) if self._seed is None else self._seed
         self._seed, self._running, self._success = None, True, False
         return dm_env.restart(_first(self._batch.reset([0], [seed])))
 

@@ -68,7 +68,7 @@ class GraspBatch:
         self.num_envs = num_envs
         self._config = config
         self._draw_object = draw_object or object_drawer(config)
-        self._disturbances = Disturbances(config.variation, num_envs)
+        self._disturbances = Disturbances(config.variation, num_envs, self.spec.action.shape[0])
         self._model = build_model()
         weaken_gripper(self._model, config.variation.grip_scale)
         self._substeps = round(1.0 / (task.CONTROL_HZ * self._model.opt.timestep))
@@ -169,7 +169,8 @@ class GraspBatch:
         if not self._running.all():
             idle = np.flatnonzero(~self._running).tolist()
             raise ValueError(f"simulations {idle} have no running episode: reset them before the next step")
-        self._simulate(self._disturbances.executed(actions[:, : task.ACTION_SIZE]))
+        actions = self._disturbances.executed(actions)
+        self._simulate(actions[:, : task.ACTION_SIZE])
         if not np.isfinite(self._qpos).all():
             broken = np.flatnonzero(~np.isfinite(self._qpos).all(axis=1)).tolist()
             raise RuntimeError(f"the physics of simulations {broken} became unstable: positions are not finite")

@@ -61,10 +61,11 @@ def moved_camera(
 class Disturbances:
     """Delay and noise between a policy and n simulations; each simulation has random numbers of its own episode."""
 
-    def __init__(self, variation: VariationConfig, num_envs: int) -> None:
-        self._variation = variation
+    def __init__(self, variation: VariationConfig, num_envs: int, action_size: int = ACTION_SIZE) -> None:
+        """For actions `[N, action_size]`, those that may end an episode included."""
+        self._variation, self._action_size = variation, action_size
         self._generators = [np.random.default_rng(0) for _ in range(num_envs)]
-        self._late = np.zeros((num_envs, variation.action_delay, ACTION_SIZE))
+        self._late = np.zeros((num_envs, variation.action_delay, action_size))
         self._blurs = bool(variation.position_noise or variation.angle_noise or variation.velocity_noise)
 
     def reset(self, ids: Sequence[int], seeds: Sequence[int]) -> None:
@@ -79,7 +80,7 @@ class Disturbances:
             asked = np.concatenate([self._late, actions[:, None]], axis=1)
             actions, self._late = asked[:, 0], asked[:, 1:]
         if self._variation.action_noise:
-            noise = np.stack([generator.standard_normal(ACTION_SIZE) for generator in self._generators])
+            noise = np.stack([generator.standard_normal(self._action_size) for generator in self._generators])
             actions = np.clip(actions + self._variation.action_noise * noise, -1.0, 1.0)
         return actions
 

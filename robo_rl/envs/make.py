@@ -21,7 +21,7 @@ class Family(NamedTuple):
     names:      all its names
     make:       one environment of a config whose name is one of them
     make_batch: n simulations stepped together natively; None: the generic loop over `make`
-    varies:     whether it heeds `env.variation` and `env.observation`; what it would ignore is refused
+    varies:     whether it heeds `env.variation` and the fields of GRASP_ONLY; what it would ignore is refused
     draws:      whether observing a config of it takes a renderer; asked without importing mujoco
     terminates: whether it has the terminate action
     """
@@ -66,6 +66,10 @@ FAMILIES: dict[str, Family] = {
         "manipulation/<name>", manipulation_names, make_manipulation, draws=lambda config: "vision" in config.name
     ),
 }
+
+
+GRASP_ONLY = ("observation", "camera_size", "reward", "step_penalty")
+"""Fields beside `variation` that only families which vary heed."""
 
 
 def names() -> list[str]:
@@ -128,11 +132,12 @@ def _family(config: EnvConfig) -> Family:
             f"There is no environment {name!r} (env.name). Names have the forms {forms}. Nearest: "
             f"{', '.join(nearest(name, names()))}. robo_rl.envs.names() lists all."
         )
-    if not family.varies and config.observation != "state":
-        raise ConfigError(
-            f"env.observation is {config.observation!r}, but only grasp tasks have that choice; the name {name} alone "
-            "says what is observed. Leave the field out."
-        )
+    for field in () if family.varies else GRASP_ONLY:
+        if getattr(config, field) != EnvConfig.model_fields[field].default:
+            raise ConfigError(
+                f"env.{field} is {getattr(config, field)!r}, but only grasp tasks have that choice; the name {name} "
+                "alone says what is observed and what pays. Leave the field out."
+            )
     if not family.varies and config.variation != VariationConfig():
         changed = [field for field, value in config.variation if value != getattr(VariationConfig(), field)]
         able = ", ".join(family.form for family in FAMILIES.values() if family.varies)

@@ -65,6 +65,8 @@ def amounts(episode_seed: int, size: float, episode_steps: int) -> np.ndarray:
 
 
 def noisy_spec(spec: EnvSpec, size: float) -> EnvSpec:
-    """`spec` with the greatest reward raised by `size` (environment reward units)."""
+    """`spec` with the greatest reward raised by `size` (environment reward units), which any step may pay."""
     bounds = spec.reward_bounds
-    return spec if bounds is None else dataclasses.replace(spec, reward_bounds=(bounds[0], bounds[1] + size))
+    if bounds is None:
+        return spec
+    return dataclasses.replace(spec, reward_bounds=(bounds[0], bounds[1] + size), pays_once=False)

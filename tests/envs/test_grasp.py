@@ -5,6 +5,7 @@ from absl.testing import absltest
 from dm_env import test_utils
 
 from robo_rl.config import EnvConfig
+from robo_rl.envs import make
 from robo_rl.envs.grasp import make_grasp, make_grasp_batch
 from robo_rl.envs.grasp_scripted import scripted_actions
 from robo_rl.errors import ConfigError
@@ -98,3 +99,13 @@ def test_the_terminate_action_ends_the_episode_for_good():
     end = env.step(np.array([0, 0, 0, 0, 0, 1.0]))
     assert end.last()
     assert (end.discount, end.reward) == (0.0, 0.0)
+
+
+def test_one_seed_decides_all_episodes_that_follow():
+    def places(seed, count=3):
+        env = make("grasp/cube", seed)
+        return [tuple(env.reset().observation["object_position"].tolist()) for _ in range(count)]
+
+    assert places(0) == places(0)
+    assert len(set(places(0))) == 3
+    assert places(0)[1:] != places(1)[1:]

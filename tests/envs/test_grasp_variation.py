@@ -224,3 +224,23 @@ def test_a_config_from_before_there_were_variations_still_reads():
     fields = Config().model_dump(mode="json")
     del fields["env"]["variation"]
     assert Config.model_validate(fields) == Config()
+
+
+def ended(asked, seeds, **variation):
+    """Whether `[steps, N]` each step ended its episode for good, with these terminate actions `[steps]`."""
+    config = EnvConfig(name="grasp/cube", reward="final", terminate_action=True, variation=VariationConfig(**variation))
+    env = GraspBatch(config, len(seeds))
+    env.reset(range(len(seeds)), seeds)
+    action = np.zeros((len(seeds), 6))
+    history = []
+    for terminate in asked:
+        action[:, 5] = terminate
+        step = env.step(action)
+        history.append(step.last)
+        env.reset(np.flatnonzero(step.last).tolist(), [9] * int(step.last.sum()))
+    return np.array(history)
+
+
+def test_the_action_that_ends_an_episode_is_late_and_noisy_as_all_others():
+    assert ended([1, -1, -1, -1], [0], action_delay=2)[:, 0].tolist() == [False, False, True, False]
+    assert 4 < ended([-0.01], range(20), action_noise=0.5).sum() < 16

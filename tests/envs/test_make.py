@@ -94,3 +94,10 @@ def test_a_camera_is_refused_where_the_name_says_what_is_observed():
 def test_a_terminate_action_is_refused_where_there_is_none():
     with pytest.raises(ConfigError, match=r"suite/cartpole-swingup.*env\.terminate_action.*grasp"):
         make(EnvConfig(name="suite/cartpole-swingup", terminate_action=True))
+
+
+@pytest.mark.parametrize("name", ["suite/cartpole-swingup", "manipulation/reach_site_features"])
+@pytest.mark.parametrize("field", [{"reward": "sparse"}, {"step_penalty": 0.5}, {"camera_size": 128}])
+def test_what_pays_and_what_is_seen_is_refused_where_the_name_says_it(name, field):
+    with pytest.raises(ConfigError, match=f"env.{next(iter(field))} is .*only grasp tasks"):
+        make_batched(EnvConfig(name=name, **field), 1)

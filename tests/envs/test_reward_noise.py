@@ -106,3 +106,8 @@ def test_one_environment_by_itself_refuses_it():
 def test_a_suite_of_evaluations_refuses_it():
     with pytest.raises(ConfigError, match=r"noisy\.env\.reward_noise is 0\.3.*true ones"):
         parse_suite({"name": "own", "task": "*", "variations": {"noisy": {"env": {"reward_noise": SIZE}}}}, "own.yaml")
+
+
+def test_with_noise_every_step_may_pay():
+    spec = make_batched(EnvConfig(name="grasp/cube", reward="final", reward_noise=1.0), 1).spec
+    assert (spec.reward_bounds, spec.pays_once) == ((0.0, 2.0), False)
