@@ -28,7 +28,8 @@ def train(options: argparse.Namespace, flags: list[str]) -> int:
     config = presets.parse(options.config, flags)
     run = RunFolder(options.run or Path("runs") / Path(options.config).stem)
 
-    choose_gl(config.env)
+    # In the local runtime it is the evaluator's own process that films.
+    choose_gl(config.env, films=config.runtime == "inline" and config.evaluation.enabled and config.evaluation.video)
     if config.runtime == "inline":
         from robo_rl.runtimes import inline as runtime
     else:
@@ -53,6 +54,22 @@ def choose_gl(*environments: Any, films: bool = False) -> None:
     from robo_rl.render import gl_backend
 
     os.environ["MUJOCO_GL"] = gl_backend(films or any(needs_renderer(environment) for environment in environments))
+
+
+def prepare_file(flag: str, file: Path, suffix: str) -> None:
+    """Make the folder of a file, or refuse it, before the work whose result it is to hold.
+
+    Raises:
+        UserError: it has another suffix, it is a folder, or its own folder cannot be made.
+    """
+    if suffix and file.suffix != suffix:
+        raise UserError(f"{flag} is {file}: its name must end in {suffix}.")
+    if file.is_dir():
+        raise UserError(f"{flag} is {file}, which is a folder. Name a file in it.")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{flag} is {file}, and its folder cannot be made: {error}. Choose another file.") from error
 
 
 def summarize(run: Any) -> int:
@@ -101,6 +118,9 @@ def evaluate(options: argparse.Namespace, _: list[str]) -> int:
     from robo_rl.evaluation import config_of, evaluate_checkpoint
     from robo_rl.files import write_json_atomic
 
+    for flag, file, suffix in (("--video", options.video, ".mp4"), ("--json", options.json, "")):
+        if file is not None:
+            prepare_file(flag, file, suffix)
     choose_gl(config_of(options.checkpoint).env, films=options.video is not None)
 
     scenario = None
@@ -183,13 +203,13 @@ def plasticity(options: argparse.Namespace, flags: list[str]) -> int:
 
 def data_record(_: argparse.Namespace, flags: list[str]) -> int:
     """`robo-rl data record --out DIR --episodes N [--env.name NAME] [--policy P] [--noise X] [--workers W] ...`."""
-    # The workers act on CPU cores; they, and this process, leave accelerators and screens alone.
+    # The workers act on CPU cores; they, and this process, leave accelerators alone.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    os.environ.setdefault("MUJOCO_GL", "disabled")
     from robo_rl.recording.record import record
     from robo_rl.recording.settings import parse
 
     config = parse(flags)
+    choose_gl(config.env)
     stop = StopOnSignal()
     done = record(config, lambda count, _: print(f"{count} of {config.episodes} episodes", flush=True), stop)
     kept = f"{config.out} holds {done.episodes} episodes; this call added {done.added} ({done.steps} control steps)"
@@ -202,16 +222,13 @@ def data_record(_: argparse.Namespace, flags: list[str]) -> int:
 
 def data_info(options: argparse.Namespace, _: list[str]) -> int:
     """`robo-rl data info DIR [--frames FILE]`."""
-    if options.frames is None:
-        os.environ.setdefault("MUJOCO_GL", "disabled")
-    else:
-        from robo_rl.render import require_gl_backend
-
-        os.environ["MUJOCO_GL"] = require_gl_backend()
+    if options.frames is not None:
+        prepare_file("--frames", options.frames, ".png")
     from robo_rl.data.reader import EpisodeSource
     from robo_rl.recording.info import describe_dataset
 
     source = EpisodeSource(options.folder)
+    choose_gl(films=options.frames is not None and not source.has_pictures)
     print(describe_dataset(source))
     if options.frames is not None:
         from robo_rl.data.frames import example_frames, write_montage

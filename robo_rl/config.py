@@ -226,6 +226,13 @@ class QTOptConfig(Section):
     )
     normalize_observations: bool = Field(default=True, description="Running mean and deviation of every observation.")
 
+    @pydantic.field_validator("value_range")
+    @classmethod
+    def _from_least_to_greatest(cls, value_range: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise ValueError("the least return comes first and must be below the greatest")
+        return value_range
+
 
 def _with_kind(data: Any) -> Any:
     """Sections without a `kind` are SAC's, as they were when there was no other."""

@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
 from robo_rl import envs, seeds
 from robo_rl.agents.agent import Agent
@@ -22,7 +24,7 @@ from robo_rl.envs.interface import BatchedEnvironment
 from robo_rl.errors import ConfigError
 from robo_rl.replay.rate_limiter import RateLimiter
 from robo_rl.roles.actor import Actor, exploring
-from robo_rl.roles.devices import along_batch, learner_mesh, place
+from robo_rl.roles.devices import along_batch, learner_mesh, make_placed
 from robo_rl.roles.learner import Counts, Learner, LearnerState, init_state
 from robo_rl.specs import EnvSpec
 
@@ -77,8 +79,8 @@ class Experiment:
         # Nothing is written to it offline; a buffer of no size would be a program of its own.
         capacity = devices if self.config.data.is_offline else self.config.replay.capacity
         demonstrations = 0 if self.feed is None else -(-self.feed.capacity // devices) * devices
-        state = init_state(self.agent, self.spec, capacity, seed, demonstrations)
-        return place(state, mesh, self.config.learner.batch_size)
+        make = functools.partial(init_state, self.agent, self.spec, capacity, seed, demonstrations)
+        return make_placed(make, mesh, self.config.learner.batch_size)
 
     def learner(self, state: LearnerState, counts: Counts) -> Learner:
         """A learner that goes on from `state` and `counts`."""
@@ -128,17 +130,29 @@ def block_size(config: Config) -> int:
 def check(config: Config) -> EnvSpec:
     """Refuse a config that cannot run, before any process starts; returns what the environment looks like.
 
+    Agent and evaluation are made for it as well as the environment: whatever they refuse is said here.
+
     Raises:
         ConfigError: names the field, its value, and what is allowed.
         UserError: the environment needs something this machine lacks.
     """
     check_fields(config)
     # Made once here, so that a wrong name or a missing renderer is said before any process starts.
-    environment = envs.make_batched(config.env, 1)
-    spec = environment.spec
-    environment.close()
-    make_value_head(config.agent, spec)
+    spec = _spec(config.env)
+    AGENTS[config.agent.kind](config.agent, spec, make_value_head(config.agent, spec))
+    judged = evaluation_env_config(config)
+    if config.evaluation.enabled and judged.episode_steps != config.env.episode_steps:
+        try:
+            _spec(judged)
+        except ConfigError as error:
+            raise ConfigError(f"With evaluation.episode_steps as env.episode_steps: {error}") from error
     return spec
+
+
+def _spec(config: EnvConfig) -> EnvSpec:
+    environment = envs.make_batched(config, 1)
+    environment.close()
+    return environment.spec
 
 
 def check_fields(config: Config) -> None:
@@ -156,12 +170,14 @@ def check_fields(config: Config) -> None:
             f"replay.capacity is {config.replay.capacity}, but one chunk can bring {block_size(config)} transitions "
             "(actor.envs * (actor.chunk_steps + agent.n_step - 1)). Raise replay.capacity or lower those."
         )
-    _check_data_share(config)
-    if not config.data.is_offline and config.learner.warmup_env_steps >= config.env_steps:
+    if np.float32(config.agent.discount) == 1:
         raise ConfigError(
-            f"learner.warmup_env_steps is {config.learner.warmup_env_steps} and env_steps is {config.env_steps}: "
-            "nothing would be learned. Lower the first or raise the second."
+            f"agent.discount is {config.agent.discount}, which is 1 in the float32 that returns are computed in. "
+            "Lower it; 0.999999 is possible."
         )
+    _check_data_share(config)
+    if not config.data.is_offline:
+        _check_warmup(config)
 
 
 def make_value_head(agent: AgentConfig, spec: EnvSpec) -> ValueHead:
@@ -173,6 +189,25 @@ def make_value_head(agent: AgentConfig, spec: EnvSpec) -> ValueHead:
     if isinstance(agent, QTOptConfig):
         return make_head(agent.critic, agent.value_range or value_range(spec, agent.discount))
     return make_head(agent.critic)
+
+
+def _check_warmup(config: Config) -> None:
+    warmup, steps = config.learner.warmup_env_steps, config.agent.n_step - 1
+    # Before every simulation has made n control steps, there may be no transition to learn from.
+    least = config.actor.processes * config.actor.envs * steps * config.env.action_repeat
+    if warmup < least:
+        raise ConfigError(
+            f"learner.warmup_env_steps is {warmup}, but the replay may be empty until {least} (actor.processes * "
+            "actor.envs * (agent.n_step - 1) * env.action_repeat). Raise the first or lower one of those."
+        )
+    pace = limiter(config)
+    if pace.owed(config.env_steps, 0) < pace.updates_per_dispatch:
+        raise ConfigError(
+            f"learner.warmup_env_steps is {warmup} and env_steps is {config.env_steps}: nothing would be learned, as "
+            f"updates come in groups of {pace.updates_per_dispatch} (learner.updates_per_dispatch), "
+            f"{pace.updates_per_env_step} per environment step (learner.updates_per_env_step). Lower the first or "
+            "raise the second."
+        )
 
 
 def _check_data_share(config: Config) -> None:

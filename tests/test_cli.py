@@ -299,3 +299,21 @@ def test_compare_refuses_a_missing_config_no_jobs_and_a_training_preset(tmp_path
     assert "--jobs is 0" in refused(capsys, "compare", "compare_quick", "--jobs", "0", "--run", tmp_path / "run")
     assert cli.main(["compare", "--help"]) == 0
     assert "--tuning-seeds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "said"), [("--video", "film.gif", "must end in .mp4"), ("--json", "", "is a folder")]
+)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_played(
+    trained, tmp_path, capsys, monkeypatch, flag, name, said
+):
+    monkeypatch.setattr("robo_rl.evaluation.evaluate_checkpoint", lambda *_: pytest.fail("it was played"))
+    message = refused(capsys, "evaluate", trained, flag, tmp_path / name)
+    assert flag in message
+    assert said in message
+
+
+def test_folders_of_results_are_made(trained, tmp_path):
+    file = tmp_path / "new" / "record.json"
+    assert robo_rl("evaluate", trained, "--episodes", 1, "--json", file).returncode == 0
+    assert len(json.loads(file.read_text())["episodes"]) == 1

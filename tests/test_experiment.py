@@ -3,7 +3,16 @@ import numpy as np
 import pytest
 
 from robo_rl import seeds
-from robo_rl.config import ActorConfig, CriticConfig, EnvConfig, EvaluationConfig, LearnerConfig, ReplayConfig
+from robo_rl.config import (
+    ActorConfig,
+    CriticConfig,
+    EnvConfig,
+    EvaluationConfig,
+    ImageConfig,
+    LearnerConfig,
+    ReplayConfig,
+    SACConfig,
+)
 from robo_rl.errors import ConfigError
 from robo_rl.experiment import block_size, build, check, limiter
 from robo_rl.replay.rate_limiter import RateLimiter
@@ -140,3 +149,36 @@ def test_a_replay_of_exactly_one_chunk_is_enough():
     learner = experiment.learner(experiment.initial_state(), Counts())
     assert learner.insert(experiment.actor().collect(5))
     assert int(jax.device_get(learner.state.replay.size)) == 15
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"learner": LearnerConfig(warmup_env_steps=5), "n_step": 3}, r"warmup_env_steps is 5, but .* empty until 6 "),
+        ({"learner": LearnerConfig(warmup_env_steps=30, updates_per_env_step=0.001)}, "groups of 32"),
+        ({"agent": SACConfig(discount=0.99999999)}, r"agent\.discount is 0\.99999999, which is 1"),
+        (
+            {"env": EnvConfig(name="grasp/cube", observation="camera"), "agent": SACConfig(image=ImageConfig(patch=7))},
+            r"agent\.image\.patch",
+        ),
+        (
+            {
+                "env": EnvConfig(name="suite/cartpole-swingup", action_repeat=2),
+                "evaluation": EvaluationConfig(episode_steps=5000),
+            },
+            r"With evaluation\.episode_steps as env\.episode_steps: .*at most 500 ",
+        ),
+    ],
+)
+def test_what_would_fail_later_or_learn_nothing_is_refused_at_once(changes, said):
+    with pytest.raises(ConfigError, match=said):
+        check(tiny(**changes))
+
+
+def test_the_shortest_warm_up_brings_the_first_transition():
+    config = tiny(n_step=3, learner=LearnerConfig(warmup_env_steps=6, updates_per_dispatch=1, batch_size=2))
+    experiment = build(config)
+    learner, actor = experiment.learner(experiment.initial_state(), Counts()), experiment.actor()
+    while not learner.may_update():
+        learner.insert(actor.collect(1))
+    assert int(learner.state.replay.size) > 0

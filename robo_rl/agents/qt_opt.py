@@ -133,12 +133,11 @@ class QTOpt:
 
     def update(self, state: QTOptState, batch: Transition, key: Array) -> tuple[QTOptState, Metrics]:
         """One gradient step, on targets that the two target networks give now; then these follow."""
-        batch = augment(batch, jax.random.fold_in(key, 1), self.config.image.random_shift)
+        key_search, key_shift, key_doubt = jax.random.split(key, 3)
+        batch = augment(batch, key_shift, self.config.image.random_shift)
         # Without the barrier, XLA's CPU compiler merges search and gradient into a program that takes twice as long.
-        target = jax.lax.optimization_barrier(self.targets(state, batch, key))
-        gradient, metrics = jax.grad(self.critic_loss, has_aux=True)(
-            state.critic, state, batch, target, jax.random.fold_in(key, 2)
-        )
+        target = jax.lax.optimization_barrier(self.targets(state, batch, key_search))
+        gradient, metrics = jax.grad(self.critic_loss, has_aux=True)(state.critic, state, batch, target, key_doubt)
         metrics["critic_gradient_norm"] = optax.tree.norm(gradient)
         critic, optimizer = step(self.optimizer, gradient, state.optimizer, state.critic)
         state = state._replace(critic=critic, optimizer=optimizer, updates=state.updates + 1)

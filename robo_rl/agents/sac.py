@@ -91,6 +91,7 @@ class SAC:
     ) -> tuple[Array, tuple[Metrics, Array]]:
         """J_Q, eq. 5 and 6: the entropy of the next action is part of the value, so it is discounted and masked.
 
+        With n steps per transition, the bonus is that of the action after them alone; those between get none.
         `learned` are encoder and critics. Besides the metrics it gives the features `[B, D]` of the observations.
         """
         encoder, critics = learned

@@ -10,6 +10,9 @@ from robo_rl.specs import EnvSpec
 MARGIN = 0.05
 """Share of the range added at both ends, so that an estimate that strays a little over a bound still counts."""
 
+_EDGE = 0.02
+"""Share of the range that first outputs keep from its ends; less than MARGIN leaves of it."""
+
 _STEEPEST = 100.0
 
 
@@ -48,14 +51,18 @@ def outputs_of_zero(head: ValueHead) -> jax.Array:
     """Outputs `[O]` that decode to a return of 0, the flattest ramp that does; zeros where those do.
 
     A new critic that says the middle of a lopsided support would promise what no episode pays. On the logits of a
-    support, the ramp is the distribution of greatest entropy with that mean. Found by bisection.
+    support, the ramp is the distribution of greatest entropy with that mean. Found by bisection. Where 0 is an end of
+    the support or outside, they decode to what is a little inside: a softmax that is sure of the end hardly learns.
     """
     ramp = jnp.linspace(-1.0, 1.0, head.num_outputs) if head.num_outputs > 1 else jnp.ones(1)
+    least, greatest = head.value(-_STEEPEST * ramp), head.value(_STEEPEST * ramp)
+    room = _EDGE * (greatest - least)
+    wanted = jnp.clip(0.0, least + room, greatest - room)
 
     def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = ends
         middle = (low + high) / 2
-        above = head.value(middle * ramp) > 0
+        above = head.value(middle * ramp) > wanted
         return jnp.where(above, low, middle), jnp.where(above, middle, high)
 
     ends = jnp.float32(-_STEEPEST), jnp.float32(_STEEPEST)

@@ -4,11 +4,14 @@ One code path: the updates are the same jitted function; XLA splits each batch a
 computed. With one device nothing is placed and nothing changes.
 """
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robo_rl.errors import ConfigError
+from robo_rl.replay.ring import RingState
 from robo_rl.roles.learner import LearnerState
 
 AXIS = "batch"
@@ -25,26 +28,30 @@ def along_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
-def place(state: LearnerState, mesh: Mesh | None, batch_size: int) -> LearnerState:
-    """The state on the mesh: replay storage cut along its capacity, the rest whole on every device.
+def make_placed(make: Callable[[], LearnerState], mesh: Mesh | None, batch_size: int) -> LearnerState:
+    """What `make` makes, on the mesh: replay storage cut along its capacity, the rest whole on every device.
+
+    Each device makes its own part, so that a replay may be as large as all of them together.
 
     Raises:
         ConfigError: capacity or batch size is no multiple of the number of devices.
     """
     if mesh is None:
-        return state
-    capacity = state.replay.storage.reward.shape[0]
+        return make()
+    shapes = jax.eval_shape(make)
+    capacity = shapes.replay.storage.reward.shape[0]
     for field, size in (("replay.capacity", capacity), ("learner.batch_size", batch_size)):
         if size % mesh.size:
             raise ConfigError(
                 f"{field} is {size}, which does not divide over the learner's {mesh.size} devices. "
                 f"Make it a multiple of {mesh.size}, or hide devices (CUDA_VISIBLE_DEVICES)."
             )
-    whole = NamedSharding(mesh, PartitionSpec())
-    placed = jax.device_put(state, whole)
-    storage = jax.device_put(state.replay.storage, along_batch(mesh))
-    placed = placed._replace(replay=placed.replay._replace(storage=storage))
-    if state.demonstrations is None or placed.demonstrations is None:
-        return placed
-    recorded = jax.device_put(state.demonstrations.storage, along_batch(mesh))
-    return placed._replace(demonstrations=placed.demonstrations._replace(storage=recorded))
+    whole, cut = NamedSharding(mesh, PartitionSpec()), along_batch(mesh)
+
+    def of_ring(ring: RingState) -> RingState:
+        return jax.tree.map(lambda _: whole, ring)._replace(storage=jax.tree.map(lambda _: cut, ring.storage))
+
+    places = jax.tree.map(lambda _: whole, shapes)._replace(replay=of_ring(shapes.replay))
+    if shapes.demonstrations is not None:
+        places = places._replace(demonstrations=of_ring(shapes.demonstrations))
+    return jax.jit(make, out_shardings=places)()

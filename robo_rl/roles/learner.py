@@ -231,7 +231,7 @@ class Learner:
         return time.monotonic() - self._clock
 
     def row(self) -> dict[str, float]:
-        """One row of metrics since the last call; empty means are left out.
+        """One row: episodes since the last call (left out where none ended), the agent's metrics of the last group.
 
         Raises:
             DivergedError: a metric is not finite; names the first.

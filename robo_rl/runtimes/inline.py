@@ -10,7 +10,7 @@ from robo_rl.data.episode import RecordedEpisode
 from robo_rl.experiment import Experiment, build, episode_writer, with_data
 from robo_rl.metrics.sinks import MetricsWriter
 from robo_rl.roles.actor import Actor
-from robo_rl.roles.evaluator import evaluation, greedy, run_episodes
+from robo_rl.roles.evaluator import Film, evaluation, greedy, run_episodes
 from robo_rl.roles.exchange import Reply
 from robo_rl.roles.journal import Journal, Report, restored
 from robo_rl.roles.learner import Counts, Learner
@@ -40,7 +40,7 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
             else:
                 learn_online(learner, actor, journal, config, stop, evaluate)
             journal.finish(actor.state())
-        evaluate(config.evaluation.final_episodes)
+        evaluate(max(config.evaluation.episodes, config.evaluation.final_episodes))
 
 
 def learn_online(
@@ -80,14 +80,20 @@ def start(
 
 
 def make_evaluate(experiment: Experiment, run: RunFolder, learner: Learner, report: Report) -> Callable[[int], None]:
-    """A function that judges the learner's policy on so many episodes and writes the result; nothing if disabled."""
+    """A function that judges the learner's policy on so many episodes, writes the result, and films if asked to.
+
+    It does nothing where evaluation is disabled.
+    """
     if not experiment.config.evaluation.enabled:
         return lambda episodes: None
     env, act = experiment.evaluation_env(), greedy(experiment.agent)
 
     def evaluate(episodes: int) -> None:
         step = learner.counts.env_steps
-        results = run_episodes(env, act, learner.policy(), experiment.evaluation_seeds(episodes))
+        film = Film(env) if experiment.config.evaluation.video else None
+        results = run_episodes(env, act, learner.policy(), experiment.evaluation_seeds(episodes), film)
+        if film is not None:
+            film.write(run.videos / f"{step}.mp4", results[0])
         record = evaluation(env, step, results)
         run.write_evaluation(step, record)
         report("evaluation", record)

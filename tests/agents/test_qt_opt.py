@@ -4,6 +4,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+import pydantic
 import pytest
 
 from robo_rl.agents.qt_opt import QTOpt, make_qt_opt
@@ -292,3 +293,31 @@ def test_conservatism_holds_down_what_the_data_do_not_show(loss):
     assert shown > 14
     assert unseen < RANGE[0] + 4
     assert values()[1] > unseen + 5
+
+
+def test_the_search_and_the_doubted_actions_draw_apart(monkeypatch):
+    seen = []
+
+    def kept(name):
+        whole = getattr(QTOpt, name)
+
+        def with_key(self, *arguments):
+            seen.append(np.asarray(jax.random.key_data(arguments[-1])).tolist())
+            return whole(self, *arguments)
+
+        return with_key
+
+    for name in ("targets", "doubt"):
+        monkeypatch.setattr(QTOpt, name, kept(name))
+    agent, key = qt_opt(conservatism=0.5), jax.random.key(3)
+    with jax.disable_jit():
+        agent.update(agent.init(jax.random.key(0)), random_batch(CHAINS, 2), key)
+    assert len(seen) == 2
+    # What a search splits off its key must not be what another part of the update draws from
+    search = jax.random.split(jax.random.wrap_key_data(jnp.uint32(seen[0])), 9)
+    assert seen[1] not in jax.random.key_data(search).tolist()
+
+
+def test_a_range_of_returns_runs_from_the_least_to_the_greatest():
+    with pytest.raises(pydantic.ValidationError, match="must be below the greatest"):
+        QTOptConfig(value_range=(3.0, -2.0))

@@ -61,3 +61,15 @@ def test_the_range_reaches_heads_with_a_support():
         assert (head.lo, head.hi) == (-0.5, 3.0)
     with pytest.raises(TypeError, match="value_range"):
         make_head(HeadConfig())
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.2, 1.0), (-1.0, 0.0), (-2.0, -1.0)])
+@pytest.mark.parametrize("loss", ["two_hot", "c51", "hl_gauss", "softmax_mse", "log_loss"])
+def test_where_zero_is_no_inner_point_first_outputs_are_near_it_and_can_still_learn(loss, bounds):
+    head = make_head(HeadConfig(loss=loss, bins=51), bounds)
+    outputs = outputs_of_zero(head)
+    lo, hi = bounds
+    nearest, value = np.clip(0.0, lo, hi), float(head.value(outputs))
+    # hl_gauss has padding beyond the range, so its ends are a little further out
+    assert abs(value - nearest) < 0.04 * (hi - lo)
+    assert np.abs(outputs).max() < 40, "a softmax this sure of the end takes thousands of steps to be anything else"

@@ -185,3 +185,12 @@ def test_learning_improves_a_real_return(tmp_path):
     print(f"return {mean_before:.2f} -> {after['return']['mean']:.2f}, success {after['success']['rate']:.0%}")
     assert after["return"]["low"] > mean_before + 2
     assert after["success"]["rate"] > 0.9
+
+
+def test_evaluations_are_filmed_where_that_is_asked_for(tmp_path):
+    config = tiny(evaluation=EvaluationConfig(episodes=4, final_episodes=2, envs=2, video=True))
+    run = RunFolder(tmp_path / "run")
+    inline.train(config, run, ignore)
+    [step] = run.evaluation_records()
+    assert (run.videos / f"{step}.mp4").stat().st_size > 500
+    assert len(run.evaluation_records()[step]["episodes"]) == 4, "the last checkpoint is judged on no fewer"
