@@ -25,6 +25,10 @@ ACTOR_ENVIRONMENT = {
 }
 """Read when JAX and MuJoCo are imported, so it has to stand before the process starts."""
 
+GONE = (EOFError, OSError)
+"""What a pipe raises when the process at its other end is gone; a plain OSError if that died halfway through a message.
+"""
+
 
 class Child:
     """A child process, and the connection on which it reports to its parent."""
@@ -40,7 +44,7 @@ class Child:
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What the child has said since the last call."""
-        with contextlib.suppress(EOFError, ConnectionResetError):
+        with contextlib.suppress(*GONE):
             while self.connection.poll():
                 yield self.connection.recv()
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -50,6 +51,12 @@ def exit_early(report):
 def answer(report):
     kind, what = report.recv()
     report.send((f"heard {kind}", what))
+
+
+def die_halfway_through_a_message(report):
+    report.send(("note", "before"))
+    os.write(report.fileno(), struct.pack("!i", 3_000_000) + b"the beginning")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def start_a_grandchild(report):
@@ -145,6 +152,13 @@ def test_what_is_told_arrives_and_telling_the_dead_does_nothing():
         started.process.join(SECONDS)
         assert started.process.exitcode == 0
         started.tell("final", 8)
+        assert list(started.messages()) == []
+
+
+def test_a_child_that_dies_halfway_through_a_message_has_said_what_came_before():
+    with child(die_halfway_through_a_message) as started:
+        started.process.join(SECONDS)
+        assert list(started.messages()) == [("note", "before")]
         assert list(started.messages()) == []
 
 
