@@ -114,7 +114,7 @@ class Supervisor:
         self._learner: Child | None = None
         self._actors: dict[int, Child] = {}
         self._evaluator: Child | None = None
-        # Incarnations of a resumed run come after all of its past: time only grows.
+        # From the clock, so that a resumed run has episodes other than those of its past.
         self._incarnation = int(time.time())
         self._restarts = {
             name: Restarts(config.actor.max_restarts) for name in [*range(config.actor.processes), "evaluator"]
