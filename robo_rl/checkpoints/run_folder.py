@@ -10,7 +10,8 @@ from typing import Any
 import pydantic
 import yaml
 
-from robo_rl.checkpoints.layout import committed_steps, remove_later, remove_unfinished, restorable_steps
+from robo_rl.checkpoints.hashes import find_damage
+from robo_rl.checkpoints.layout import META, RUN, committed_steps, remove_later, remove_unfinished, restorable_steps
 from robo_rl.checkpoints.locks import exclusive, is_held
 from robo_rl.checkpoints.manifest import differences, environment_manifest
 from robo_rl.checkpoints.pins import pins_folder
@@ -55,7 +56,8 @@ class RunFolder:
 
         Raises:
             ConfigError: the folder holds another experiment; every differing field is named.
-            CheckpointError: it holds checkpoints, but none that training can be resumed from.
+            CheckpointError: it holds checkpoints, but none that training can be resumed from, or that one is damaged;
+                every checkpoint stands then.
             UserError: the folder cannot be written.
         """
         new = config.model_dump(mode="json")
@@ -81,6 +83,22 @@ class RunFolder:
                 write_json_atomic(
                     self.manifest_file, {"seed": config.seed, "spec": spec.to_json(), **environment_manifest()}
                 )
+        step = self._step_to_resume_from()
+        if step is None:
+            return None
+        with _writable(self.path):
+            remove_later(self.checkpoints, step)
+            for path in self.evaluations.glob("*.json"):
+                if path.stem.isdecimal() and int(path.stem) > step:
+                    path.unlink()
+        return step
+
+    def _step_to_resume_from(self) -> int | None:
+        """The newest whole checkpoint, every byte of which is as it was written; None for a fresh start.
+
+        Raises:
+            CheckpointError: there are checkpoints of the policy only, or the newest whole one is damaged.
+        """
         restorable = restorable_steps(self.checkpoints)
         if committed_steps(self.checkpoints) and not restorable:
             raise CheckpointError(
@@ -89,12 +107,21 @@ class RunFolder:
             )
         if not restorable:
             return None
-        with _writable(self.path):
-            remove_later(self.checkpoints, restorable[-1])
-            for path in self.evaluations.glob("*.json"):
-                if path.stem.isdecimal() and int(path.stem) > restorable[-1]:
-                    path.unlink()
-        return restorable[-1]
+        # Before the later ones are removed: they may be all that is left of the run.
+        newest = self.checkpoints / str(restorable[-1])
+        damage = _damage(newest)
+        if damage is None:
+            return restorable[-1]
+        good = next((step for step in restorable[-2::-1] if _damage(self.checkpoints / str(step)) is None), None)
+        advice = (
+            "train in another folder (--run DIR), since no earlier step is good"
+            if good is None
+            else f"move {newest} away: the run then resumes from step {good}, and removes every checkpoint after that"
+        )
+        raise CheckpointError(
+            f"Training cannot be resumed from step {restorable[-1]}: {damage}. No checkpoint was removed. Bring that "
+            f"file back from a copy, or {advice}."
+        )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -177,6 +204,11 @@ class RunFolder:
 def score(record: dict[str, Any]) -> float:
     """What makes one checkpoint better than another: success where the task knows it, else the mean return."""
     return record["return"]["mean"] if record["success"] is None else record["success"]["rate"]
+
+
+def _damage(step_folder: Path) -> str | None:
+    """What is wrong with what a resume reads of a checkpoint, None if all is well."""
+    return find_damage(step_folder, RUN) or find_damage(step_folder, META)
 
 
 @contextlib.contextmanager

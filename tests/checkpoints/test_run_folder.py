@@ -109,6 +109,29 @@ def test_what_lies_after_the_step_to_resume_from_is_removed(run):
     assert committed_steps(run.checkpoints) == [10, 20]
 
 
+@pytest.mark.parametrize("item", ["run", "meta"])
+def test_nothing_is_removed_if_the_step_to_resume_from_is_damaged(run, item):
+    save(run, (5, True), (10, True), (20, False), (30, False))
+    run.write_evaluation(30, record(1.0))
+    damaged = max((run.checkpoints / "10" / item).rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match=rf"{damaged} is damaged.*away: the run then resumes from step 5"):
+        run.begin(Config(seed=5), SPEC)
+    assert committed_steps(run.checkpoints) == [5, 10, 20, 30]
+    assert list(run.evaluation_records()) == [30]
+    damaged.write_bytes(content)
+    assert run.begin(Config(seed=5), SPEC) == 10
+
+
+def test_where_no_whole_checkpoint_is_good_another_folder_is_advised(run):
+    save(run, (10, True), (20, False))
+    (run.checkpoints / "10" / "meta" / "metadata").unlink()
+    with pytest.raises(CheckpointError, match=r"metadata is missing.*--run DIR\), since no earlier step is good"):
+        run.begin(Config(seed=5), SPEC)
+    assert committed_steps(run.checkpoints) == [10, 20]
+
+
 def test_leftovers_of_killed_writers_are_removed(run):
     (run.checkpoints / "30.orbax-checkpoint-tmp").mkdir()
     (run.checkpoints / ".deleted" / "4").mkdir(parents=True)
