@@ -52,7 +52,7 @@ class RunFolder:
         """Make the folder ready for this experiment; the step to resume from, None for a fresh start.
 
         Call it under `lock`. Leftovers of killed writers are removed, and with them the checkpoints and evaluations
-        after the step to resume from, which the resumed run will pass again.
+        after the step to resume from, which the resumed run will pass again; for a fresh start all evaluations.
 
         Raises:
             ConfigError: the folder holds another experiment; every differing field is named.
@@ -84,12 +84,12 @@ class RunFolder:
                     self.manifest_file, {"seed": config.seed, "spec": spec.to_json(), **environment_manifest()}
                 )
         step = self._step_to_resume_from()
-        if step is None:
-            return None
         with _writable(self.path):
-            remove_later(self.checkpoints, step)
+            if step is not None:
+                remove_later(self.checkpoints, step)
+            # A fresh start too: its steps have the numbers of those whose checkpoints were moved away.
             for path in self.evaluations.glob("*.json"):
-                if path.stem.isdecimal() and int(path.stem) > step:
+                if path.stem.isdecimal() and (step is None or int(path.stem) > step):
                     path.unlink()
         return step
 

@@ -109,6 +109,16 @@ def test_what_lies_after_the_step_to_resume_from_is_removed(run):
     assert committed_steps(run.checkpoints) == [10, 20]
 
 
+def test_a_fresh_start_keeps_no_evaluation_of_checkpoints_that_were_moved_away(run):
+    run.write_evaluation(10, record(1.0))
+    of_a_fleet = run.evaluations / "suite" / "10-abc.json"
+    of_a_fleet.parent.mkdir()
+    of_a_fleet.write_text("{}")
+    assert run.begin(Config(seed=5), SPEC) is None
+    assert run.evaluation_records() == {}
+    assert of_a_fleet.exists()
+
+
 @pytest.mark.parametrize("item", ["run", "meta"])
 def test_nothing_is_removed_if_the_step_to_resume_from_is_damaged(run, item):
     save(run, (5, True), (10, True), (20, False), (30, False))
