@@ -193,6 +193,11 @@ class RunFolder:
         """step -> how good its evaluation was: the success rate where the task knows success, else the mean return."""
         return {step: score(record) for step, record in self.evaluation_records().items()}
 
+    def write_status(self, said: dict[str, Any]) -> None:
+        """Write status.json, what the training job says of itself; UserError if the folder cannot be written."""
+        with _writable(self.path):
+            write_json_atomic(self.status_file, said)
+
     def status(self) -> dict[str, Any] | None:
         """What the training job last said of itself, None if it never did."""
         try:

@@ -4,6 +4,7 @@ The embedded default: no server to install, no port to open. The parent holds no
 pipes, restarts what may be restarted, and ends everything when it ends.
 """
 
+import contextlib
 import multiprocessing.connection
 import os
 import signal
@@ -16,9 +17,8 @@ from robo_rl.checkpoints.layout import remove_unfinished
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config
 from robo_rl.data.episode import RecordedEpisode
-from robo_rl.errors import RunFailedError
+from robo_rl.errors import RunFailedError, UserError
 from robo_rl.experiment import check, episode_writer, open_feed
-from robo_rl.files import write_json_atomic
 from robo_rl.render import gl_backend
 from robo_rl.roles.journal import Report
 from robo_rl.runtimes.channel import door, pass_through
@@ -59,7 +59,9 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
                 supervisor.finish_evaluations(final, stop)
             supervisor.write_status("stopped" if stop() else "finished")
         except BaseException:
-            supervisor.write_status("failed")
+            # What may have ended it, a full disk say, matters more than these words.
+            with contextlib.suppress(UserError):
+                supervisor.write_status("failed")
             raise
         finally:
             supervisor.kill()
@@ -177,9 +179,10 @@ class Supervisor:
             if child is not None:
                 child.kill()
         self._door.close()
+        self._learners_door.close()  # open still where starting the children failed
 
     def write_status(self, state: str) -> None:
-        """Write status.json: what `robo-rl status` shows."""
+        """Write status.json, what `robo-rl status` shows; UserError if the folder cannot be written."""
         self._last_status = time.monotonic()
         children = {f"actor {actor}": child for actor, child in self._actors.items()}
         children |= {"learner": self._learner, "evaluator": self._evaluator}
@@ -192,7 +195,7 @@ class Supervisor:
             "restarts": {str(name): record.count for name, record in self._restarts.items() if record.count},
             "failures": {str(name): text.strip().splitlines()[-1] for name, text in self._failures.items()},
         }
-        write_json_atomic(self._run.status_file, status)
+        self._run.write_status(status)
 
     def _start_actor(self, actor: int) -> None:
         learners_end, actors_end = SPAWN.Pipe()

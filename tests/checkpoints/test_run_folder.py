@@ -170,6 +170,8 @@ def test_a_path_through_a_file_is_an_error_a_user_can_act_on(tmp_path):
         run.begin(Config(), SPEC)
     with pytest.raises(UserError, match="cannot be written"):
         run.write_evaluation(3, record(1.0))
+    with pytest.raises(UserError, match="cannot be written"):
+        run.write_status({"state": "training"})
 
 
 @pytest.mark.parametrize("content", [None, b"[1, 2]", b"a: [", b"\xff\xfe"])
@@ -234,5 +236,5 @@ def test_evaluations_are_listed_by_step_and_scored(run):
 
 def test_no_status_is_none(run):
     assert run.status() is None
-    run.status_file.write_text('{"state": "training"}')
+    run.write_status({"state": "training"})
     assert run.status() == {"state": "training"}
