@@ -31,6 +31,16 @@ MAY_CHANGE = (
 )
 """Fields in which a resumed run may differ from the one that began it; all others make it another experiment."""
 
+TEMPORARIES = (
+    "config.yaml.tmp",
+    ".manifest.json.*.tmp",
+    ".status.json.*.tmp",
+    "metrics.*.tmp",
+    "evaluations/.[0-9]*.json.*.tmp",
+    "videos/.[0-9]*.partial.mp4",
+)
+"""What a training job that was killed while it wrote can leave. A fleet or a promotion may be writing beside it."""
+
 
 class RunFolder:
     """Paths of a run, and reading and writing the small files in it."""
@@ -74,8 +84,9 @@ class RunFolder:
             self.evaluations.mkdir(exist_ok=True)
             pins_folder(self.checkpoints).mkdir(exist_ok=True)
             remove_unfinished(self.checkpoints)
-            for temporary in [*self.path.glob("*.tmp*"), *self.evaluations.glob("*.tmp*"), *self.videos.glob("*.tmp*")]:
-                temporary.unlink(missing_ok=True)
+            for pattern in TEMPORARIES:
+                for leftover in self.path.glob(pattern):
+                    leftover.unlink(missing_ok=True)
             temporary = self.config_file.with_suffix(".yaml.tmp")
             temporary.write_text(yaml.safe_dump(new, sort_keys=False))
             os.replace(temporary, self.config_file)

@@ -145,13 +145,28 @@ def test_where_no_whole_checkpoint_is_good_another_folder_is_advised(run):
 def test_leftovers_of_killed_writers_are_removed(run):
     (run.checkpoints / "30.orbax-checkpoint-tmp").mkdir()
     (run.checkpoints / ".deleted" / "4").mkdir(parents=True)
-    leftovers = [run.path / "config.yaml.tmp", run.path / ".status.json.123.tmp", run.evaluations / ".3.json.9.tmp"]
+    run.videos.mkdir()
+    of_the_run = ["config.yaml.tmp", ".manifest.json.123.tmp", ".status.json.123.tmp", "metrics.123.tmp"]
+    leftovers = [
+        *(run.path / name for name in of_the_run), run.evaluations / ".3.json.9.tmp", run.videos / ".3.9.partial.mp4"
+    ]  # fmt: skip
     for path in leftovers:
         path.write_text("half")
     run.begin(Config(seed=5), SPEC)
     assert not any(path.exists() for path in leftovers)
     assert not (run.checkpoints / "30.orbax-checkpoint-tmp").exists()
     assert not (run.checkpoints / ".deleted" / "4").exists()
+
+
+def test_what_a_fleet_or_a_promotion_is_writing_is_left_alone(run):
+    suite = run.evaluations / "grasp"
+    suite.mkdir()
+    names = [".fleet.json.9.tmp", ".promoted.json.9.tmp", ".best.9.tmp", ".leaderboard.html.9.tmp"]
+    others = [*(run.path / name for name in names), suite / ".00001.json.9.tmp"]
+    for path in others:
+        path.write_text("half")
+    run.begin(Config(seed=5), SPEC)
+    assert all(path.exists() for path in others)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; the test below stands in")
