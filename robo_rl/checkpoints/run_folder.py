@@ -191,18 +191,23 @@ class RunFolder:
             self.evaluations.mkdir(parents=True, exist_ok=True)
             write_json_atomic(self.evaluations / f"{step}.json", record)
 
-    def evaluation_records(self) -> dict[int, dict[str, Any]]:
-        """step -> record of every evaluation so far.
+    def evaluation_records(self, among: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
+        """step -> record of every evaluation so far, or of those `among` these steps; no other is read.
 
         Raises:
             UserError: a record is not JSON.
         """
         steps = sorted(int(path.stem) for path in self.evaluations.glob("*.json") if path.stem.isdecimal())
-        return {step: read_json(self.evaluations / f"{step}.json") for step in steps}
+        return {step: read_json(self.evaluations / f"{step}.json") for step in steps if among is None or step in among}
 
     def scores(self) -> dict[int, float]:
-        """step -> how good its evaluation was: the success rate where the task knows success, else the mean return."""
-        return {step: score(record) for step, record in self.evaluation_records().items()}
+        """step -> how good its evaluation was, for the checkpoints there are.
+
+        The success rate where the task knows success, else the mean return.
+        """
+        # Retention asks at every save; a long run has thousands of evaluations and few checkpoints.
+        records = self.evaluation_records(set(committed_steps(self.checkpoints)))
+        return {step: score(record) for step, record in records.items()}
 
     def write_status(self, said: dict[str, Any]) -> None:
         """Write status.json, what the training job says of itself; UserError if the folder cannot be written."""

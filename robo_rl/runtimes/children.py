@@ -132,6 +132,8 @@ def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
     run = RunFolder(folder)
     env, act_greedily = experiment.evaluation_env(), greedy(experiment.agent)
     template = policy_template(experiment.agent)
+    # Read once: this process alone writes them now, and to read thousands at every look would take a third of a core.
+    judged = {step: len(record["episodes"]) for step, record in run.evaluation_records().items()}
     final: list[int] = []
 
     def final_step() -> int | None:
@@ -155,11 +157,12 @@ def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
         if film is not None:
             film.write(run.videos / f"{step}.mp4", results[0])
         run.write_evaluation(step, record)
+        judged[step] = episodes
         report.send(("evaluation", record))
 
     follow(
         lambda: committed_steps(run.checkpoints),
-        lambda: {step: len(record["episodes"]) for step, record in run.evaluation_records().items()},
+        lambda: judged,
         judge,
         final_step,
         episodes=config.evaluation.episodes,

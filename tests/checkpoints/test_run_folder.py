@@ -242,11 +242,19 @@ def test_evaluations_are_listed_by_step_and_scored(run):
         run.write_evaluation(step, entry)
     (run.evaluations / "notes.json").write_text("{}")
     assert list(run.evaluation_records()) == [9, 100]
-    assert run.scores() == {9: 0.25, 100: 3.0}
+    assert list(run.evaluation_records(among=[7, 100])) == [100]
     assert score(record(-2.0)) == -2.0
     (run.evaluations / "9.json").write_text("{")
     with pytest.raises(UserError, match=r"9\.json"):
         run.evaluation_records()
+
+
+def test_scores_are_read_for_checkpoints_that_are_there_and_for_no_others(run):
+    save(run, (9, True), (100, False), (200, False))
+    for step, entry in {9: record(5.0, success=0.25), 100: record(3.0)}.items():
+        run.write_evaluation(step, entry)
+    (run.evaluations / "50.json").write_text("whoever reads this fails")
+    assert run.scores() == {9: 0.25, 100: 3.0}
 
 
 def test_no_status_is_none(run):

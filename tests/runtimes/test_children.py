@@ -5,15 +5,20 @@ from types import SimpleNamespace
 
 import pytest
 
+from robo_rl.checkpoints import run_folder
+from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.checkpoints.writer import CheckpointWriter
+from robo_rl.config import CheckpointConfig
 from robo_rl.errors import RunFailedError
 from robo_rl.experiment import build
+from robo_rl.files import read_json
 from robo_rl.roles.exchange import Reply
 from robo_rl.roles.learner import Counts
-from robo_rl.runtimes import children
-from robo_rl.runtimes.children import Heartbeat, learn_from_actors, resumed_learner
+from robo_rl.runtimes import children, inline
+from robo_rl.runtimes.children import Heartbeat, evaluator_main, learn_from_actors, resumed_learner
 from tests.roles.parts import tiny
+from tests.runtimes.test_inline import ignore
 from tests.toys import compiled_once, toy_family
 
 
@@ -61,3 +66,40 @@ def test_chunks_that_are_refused_do_not_count_as_experience(monkeypatch):
         learn_from_actors(
             Refusing(), server, journal, tiny(), lambda: time.monotonic() > late, Heartbeat(report, Refusing())
         )
+
+
+class Parent:
+    """The connection to a parent that names the last step after some looks; notes what it is told."""
+
+    def __init__(self, final, looks):
+        self.final, self.looks, self.told = final, looks, []
+
+    def poll(self):
+        self.looks -= 1
+        return self.looks == 0
+
+    def recv(self):
+        return "final", self.final
+
+    def send(self, message):
+        self.told.append(message)
+
+
+def test_the_evaluator_judges_what_was_not_judged_and_reads_each_record_once(tmp_path, monkeypatch):
+    config = tiny(checkpoint=CheckpointConfig(policy_every=60, run_every=60, keep_newest=9))
+    run = RunFolder(tmp_path)
+    inline.train(config, run, ignore)
+    assert committed_steps(run.checkpoints) == [60, 120, 180, 240]
+    run.write_evaluation(60, {"episodes": [{}] * 4})
+    run.write_evaluation(120, {"episodes": [{}]})  # of a run that played fewer
+    reads = []
+    monkeypatch.setattr(run_folder, "read_json", lambda path: reads.append(path.name) or read_json(path))
+    parent = Parent(final=240, looks=8)
+    evaluator_main(parent, config, run.path)
+    assert sorted(reads) == ["120.json", "60.json"]
+    said = [(what["checkpoint"], len(what["episodes"])) for kind, what in parent.told if kind == "evaluation"]
+    assert said == [(240, 4), (180, 4), (120, 4), (240, 7)]
+    assert parent.told[-1] == ("finished", None)
+    assert {step: len(record["episodes"]) for step, record in run.evaluation_records().items()} == {
+        60: 4, 120: 4, 180: 4, 240: 7
+    }  # fmt: skip
