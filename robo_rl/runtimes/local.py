@@ -4,7 +4,6 @@ The embedded default: no server to install, no port to open. The parent holds no
 pipes, restarts what may be restarted, and ends everything when it ends.
 """
 
-import contextlib
 import multiprocessing.connection
 import os
 import signal
@@ -17,12 +16,13 @@ from robo_rl.checkpoints.layout import remove_unfinished
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config
 from robo_rl.data.episode import RecordedEpisode
-from robo_rl.errors import RunFailedError, UserError
+from robo_rl.errors import RunFailedError
 from robo_rl.experiment import check, episode_writer, open_feed
 from robo_rl.render import gl_backend
 from robo_rl.roles.journal import Report
 from robo_rl.runtimes.channel import door, pass_through
 from robo_rl.runtimes.children import actor_main, evaluator_main, learner_main
+from robo_rl.runtimes.failure import said_to_fail
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT, SPAWN, Child
 
 SILENCE_DEADLINE_SECONDS = 300.0
@@ -53,16 +53,12 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
         resume_step = run.begin(config, spec)
         supervisor = Supervisor(config, run, report, resume_step, actor_gl, evaluator_gl, record)
         try:
-            supervisor.start()
-            final = supervisor.learn(stop)
-            if config.evaluation.enabled and not stop():
-                supervisor.finish_evaluations(final, stop)
-            supervisor.write_status("stopped" if stop() else "finished")
-        except BaseException:
-            # What may have ended it, a full disk say, matters more than these words.
-            with contextlib.suppress(UserError):
-                supervisor.write_status("failed")
-            raise
+            with said_to_fail(supervisor.write_status):
+                supervisor.start()
+                final = supervisor.learn(stop)
+                if config.evaluation.enabled and not stop():
+                    supervisor.finish_evaluations(final, stop)
+                supervisor.write_status("stopped" if stop() else "finished")
         finally:
             supervisor.kill()
             remove_unfinished(run.checkpoints)
