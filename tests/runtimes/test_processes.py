@@ -35,6 +35,11 @@ def report_group(report):
     report.send(("group", (os.getpid(), os.getpgid(0))))
 
 
+def report_signals(report):
+    report.send(("signals", (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, []))))
+    time.sleep(600)
+
+
 def fail_with_a_bug(report):
     report.send(("note", "before"))
     raise ZeroDivisionError("a bug")
@@ -117,6 +122,28 @@ def test_a_child_leads_a_process_group_of_its_own():
         [(_, (pid, group))] = hear(started)
     assert pid == group == started.process.pid
     assert group != os.getpgid(0)
+
+
+# In a process of its own: with its first child it also starts the resource tracker, which touches the same signals.
+INTERRUPTED = """
+import os, signal
+from robo_rl.runtimes.processes import Child
+from tests.runtimes.test_processes import report_signals
+held_back = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+child = Child("child", report_signals, (), {})
+os.kill(child.process.pid, signal.SIGINT)
+assert child.connection.recv() == ("signals", (signal.SIG_IGN, held_back)), "the child is deaf"
+assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == held_back, "the parent is deaf"
+child.process.terminate()
+child.process.join(60)
+assert child.process.exitcode == -signal.SIGTERM
+child.kill()
+"""
+
+
+def test_an_interrupt_before_its_first_code_spares_a_child_and_leaves_it_deaf_to_nothing_else():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_bug_travels_with_its_traceback_and_after_all_that_was_said_before():
