@@ -18,21 +18,22 @@ from robo_rl.roles.exchange import Reply
 from robo_rl.roles.journal import Journal, Report, restored
 from robo_rl.roles.learner import Counts, Learner
 from robo_rl.roles.offline import learn_offline
-from robo_rl.runtimes.failure import said_to_fail
+from robo_rl.runtimes.failure import begun
 
 
 def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], bool] = lambda: False) -> None:
     """Train in `run` until the budget is used or `stop()` says so, then write a whole checkpoint; resumes if it can.
 
     Raises:
-        UserError: bad config, a folder of another experiment, a failed write, or a run that diverged.
+        UserError: bad config, or a folder that cannot be used or holds another experiment.
+        RunFailedError: a failed write, or a run that diverged.
     """
     experiment = with_data(build(config))
     keep = config.checkpoint
     with run.lock(), episode_writer(config, experiment.spec) as record:
         resume_step = run.begin(config, experiment.spec)
         status = Status(run, report)
-        with said_to_fail(status.write):
+        with begun(status.write):
             status.write("training")
             learner, actor = start(experiment, run, resume_step, record)
             evaluate = make_evaluate(experiment, run, learner, report)

@@ -22,7 +22,7 @@ from robo_rl.render import gl_backend
 from robo_rl.roles.journal import Report
 from robo_rl.runtimes.channel import door, pass_through
 from robo_rl.runtimes.children import actor_main, evaluator_main, learner_main
-from robo_rl.runtimes.failure import said_to_fail
+from robo_rl.runtimes.failure import begun
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT, SPAWN, Child
 
 SILENCE_DEADLINE_SECONDS = 300.0
@@ -41,8 +41,9 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
     """Train in `run` until the budget is used or `stop()` says so; resumes if the folder holds this experiment.
 
     Raises:
-        UserError: bad config, a folder of another experiment, a failed write, or a run that diverged.
-        RunFailedError: the learner died, or a child failed more often than it may; its traceback is in the message.
+        UserError: bad config, or a folder that cannot be used or holds another experiment.
+        RunFailedError: a failed write, a run that diverged, the learner died, or a child failed more often than it may;
+            its traceback is in the message.
     """
     spec = check(config)
     open_feed(config, spec)  # a data set that cannot be used is refused before any process starts
@@ -53,7 +54,7 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
         resume_step = run.begin(config, spec)
         supervisor = Supervisor(config, run, report, resume_step, actor_gl, evaluator_gl, record)
         try:
-            with said_to_fail(supervisor.write_status):
+            with begun(supervisor.write_status):
                 supervisor.start()
                 final = supervisor.learn(stop)
                 if config.evaluation.enabled and not stop():

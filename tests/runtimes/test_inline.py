@@ -4,6 +4,7 @@ import io
 import os
 
 import jax
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -11,14 +12,14 @@ from robo_rl.checkpoints.layout import committed_steps, restorable_steps
 from robo_rl.checkpoints.reader import load_meta, load_run
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import CheckpointConfig, EnvConfig, EvaluationConfig, LearnerConfig, ReplayConfig
-from robo_rl.errors import ConfigError
+from robo_rl.errors import ConfigError, RunFailedError
 from robo_rl.experiment import build
 from robo_rl.metrics.sinks import read_rows
 from robo_rl.roles.evaluator import greedy, run_episodes
 from robo_rl.runtimes import inline
 from robo_rl.status import print_status
 from tests.roles.parts import assert_same_bits, bits, tiny
-from tests.toys import compiled_once, toy_family
+from tests.toys import Reach, compiled_once, toy_family
 
 CASES = {
     "toy": lambda: tiny(n_step=3),
@@ -188,6 +189,14 @@ def test_a_run_that_fails_says_so(tmp_path):
     with pytest.raises(ZeroDivisionError):
         inline.train(tiny(), run, report)
     assert run.status()["state"] == "failed"
+
+
+def test_a_run_that_diverged_has_failed(tmp_path, monkeypatch):
+    step = Reach.step
+    monkeypatch.setattr(Reach, "step", lambda self, action: step(self, action)._replace(reward=np.nan))
+    with pytest.raises(RunFailedError, match="training diverged"):
+        inline.train(tiny(), RunFolder(tmp_path), ignore)
+    assert RunFolder(tmp_path).status()["state"] == "failed"
 
 
 def test_a_folder_that_is_refused_keeps_its_status(tmp_path):

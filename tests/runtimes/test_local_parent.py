@@ -3,7 +3,7 @@
 import pytest
 
 from robo_rl.checkpoints.run_folder import RunFolder
-from robo_rl.errors import RunFailedError, UserError
+from robo_rl.errors import RunFailedError
 from robo_rl.runtimes import local
 from tests.roles.parts import tiny
 from tests.runtimes.test_inline import ignore
@@ -48,5 +48,5 @@ def test_a_status_that_cannot_be_written_does_not_hide_why_the_run_failed(tmp_pa
 def test_a_status_that_cannot_be_written_is_an_error_a_user_can_act_on(tmp_path, monkeypatch):
     run = RunFolder(tmp_path)
     forbid_status(run)
-    with pytest.raises(UserError, match=r"cannot be written.*Free space"):
+    with pytest.raises(RunFailedError, match=r"cannot be written.*Free space"):
         train(monkeypatch, run, lambda supervisor: supervisor.write_status("training"))
