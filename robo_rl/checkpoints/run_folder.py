@@ -10,7 +10,8 @@ from typing import Any
 import pydantic
 import yaml
 
-from robo_rl.checkpoints.layout import committed_steps, remove_later, remove_unfinished, restorable_steps
+from robo_rl.checkpoints.hashes import find_damage
+from robo_rl.checkpoints.layout import META, RUN, committed_steps, remove_later, remove_unfinished, restorable_steps
 from robo_rl.checkpoints.locks import exclusive, is_held
 from robo_rl.checkpoints.manifest import differences, environment_manifest
 from robo_rl.checkpoints.pins import pins_folder
@@ -29,6 +30,16 @@ MAY_CHANGE = (
     "data.record",
 )
 """Fields in which a resumed run may differ from the one that began it; all others make it another experiment."""
+
+TEMPORARIES = (
+    "config.yaml.tmp",
+    ".manifest.json.*.tmp",
+    ".status.json.*.tmp",
+    "metrics.*.tmp",
+    "evaluations/.[0-9]*.json.*.tmp",
+    "videos/.[0-9]*.partial.mp4",
+)
+"""What a training job that was killed while it wrote can leave. A fleet or a promotion may be writing beside it."""
 
 
 class RunFolder:
@@ -51,11 +62,12 @@ class RunFolder:
         """Make the folder ready for this experiment; the step to resume from, None for a fresh start.
 
         Call it under `lock`. Leftovers of killed writers are removed, and with them the checkpoints and evaluations
-        after the step to resume from, which the resumed run will pass again.
+        after the step to resume from, which the resumed run will pass again; for a fresh start all evaluations.
 
         Raises:
             ConfigError: the folder holds another experiment; every differing field is named.
-            CheckpointError: it holds checkpoints, but none that training can be resumed from.
+            CheckpointError: it holds checkpoints, but none that training can be resumed from, or that one is damaged;
+                every checkpoint stands then.
             UserError: the folder cannot be written.
         """
         new = config.model_dump(mode="json")
@@ -72,8 +84,9 @@ class RunFolder:
             self.evaluations.mkdir(exist_ok=True)
             pins_folder(self.checkpoints).mkdir(exist_ok=True)
             remove_unfinished(self.checkpoints)
-            for temporary in [*self.path.glob("*.tmp*"), *self.evaluations.glob("*.tmp*"), *self.videos.glob("*.tmp*")]:
-                temporary.unlink(missing_ok=True)
+            for pattern in TEMPORARIES:
+                for leftover in self.path.glob(pattern):
+                    leftover.unlink(missing_ok=True)
             temporary = self.config_file.with_suffix(".yaml.tmp")
             temporary.write_text(yaml.safe_dump(new, sort_keys=False))
             os.replace(temporary, self.config_file)
@@ -81,6 +94,22 @@ class RunFolder:
                 write_json_atomic(
                     self.manifest_file, {"seed": config.seed, "spec": spec.to_json(), **environment_manifest()}
                 )
+        step = self._step_to_resume_from()
+        with _writable(self.path):
+            if step is not None:
+                remove_later(self.checkpoints, step)
+            # A fresh start too: its steps have the numbers of those whose checkpoints were moved away.
+            for path in self.evaluations.glob("*.json"):
+                if path.stem.isdecimal() and (step is None or int(path.stem) > step):
+                    path.unlink()
+        return step
+
+    def _step_to_resume_from(self) -> int | None:
+        """The newest whole checkpoint, every byte of which is as it was written; None for a fresh start.
+
+        Raises:
+            CheckpointError: there are checkpoints of the policy only, or the newest whole one is damaged.
+        """
         restorable = restorable_steps(self.checkpoints)
         if committed_steps(self.checkpoints) and not restorable:
             raise CheckpointError(
@@ -89,12 +118,21 @@ class RunFolder:
             )
         if not restorable:
             return None
-        with _writable(self.path):
-            remove_later(self.checkpoints, restorable[-1])
-            for path in self.evaluations.glob("*.json"):
-                if path.stem.isdecimal() and int(path.stem) > restorable[-1]:
-                    path.unlink()
-        return restorable[-1]
+        # Before the later ones are removed: they may be all that is left of the run.
+        newest = self.checkpoints / str(restorable[-1])
+        damage = _damage(newest)
+        if damage is None:
+            return restorable[-1]
+        good = next((step for step in restorable[-2::-1] if _damage(self.checkpoints / str(step)) is None), None)
+        advice = (
+            "train in another folder (--run DIR), since no earlier step is good"
+            if good is None
+            else f"move {newest} away: the run then resumes from step {good}, and removes every checkpoint after that"
+        )
+        raise CheckpointError(
+            f"Training cannot be resumed from step {restorable[-1]}: {damage}. No checkpoint was removed. Bring that "
+            f"file back from a copy, or {advice}."
+        )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -153,18 +191,28 @@ class RunFolder:
             self.evaluations.mkdir(parents=True, exist_ok=True)
             write_json_atomic(self.evaluations / f"{step}.json", record)
 
-    def evaluation_records(self) -> dict[int, dict[str, Any]]:
-        """step -> record of every evaluation so far.
+    def evaluation_records(self, among: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
+        """step -> record of every evaluation so far, or of those `among` these steps; no other is read.
 
         Raises:
             UserError: a record is not JSON.
         """
         steps = sorted(int(path.stem) for path in self.evaluations.glob("*.json") if path.stem.isdecimal())
-        return {step: read_json(self.evaluations / f"{step}.json") for step in steps}
+        return {step: read_json(self.evaluations / f"{step}.json") for step in steps if among is None or step in among}
 
     def scores(self) -> dict[int, float]:
-        """step -> how good its evaluation was: the success rate where the task knows success, else the mean return."""
-        return {step: score(record) for step, record in self.evaluation_records().items()}
+        """step -> how good its evaluation was, for the checkpoints there are.
+
+        The success rate where the task knows success, else the mean return.
+        """
+        # Retention asks at every save; a long run has thousands of evaluations and few checkpoints.
+        records = self.evaluation_records(set(committed_steps(self.checkpoints)))
+        return {step: score(record) for step, record in records.items()}
+
+    def write_status(self, said: dict[str, Any]) -> None:
+        """Write status.json, what the training job says of itself; UserError if the folder cannot be written."""
+        with _writable(self.path):
+            write_json_atomic(self.status_file, said)
 
     def status(self) -> dict[str, Any] | None:
         """What the training job last said of itself, None if it never did."""
@@ -177,6 +225,11 @@ class RunFolder:
 def score(record: dict[str, Any]) -> float:
     """What makes one checkpoint better than another: success where the task knows it, else the mean return."""
     return record["return"]["mean"] if record["success"] is None else record["success"]["rate"]
+
+
+def _damage(step_folder: Path) -> str | None:
+    """What is wrong with what a resume reads of a checkpoint, None if all is well."""
+    return find_damage(step_folder, RUN) or find_damage(step_folder, META)
 
 
 @contextlib.contextmanager

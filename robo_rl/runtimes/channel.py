@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from robo_rl.errors import RunFailedError
 from robo_rl.roles.actor import Actor
 from robo_rl.roles.exchange import Chunk, Reply
+from robo_rl.runtimes.processes import GONE
 
 REPLY_DEADLINE_SECONDS = 300.0
 """Longest an actor waits for its reply; the limiter holds replies back for as long as updates are owed."""
@@ -49,7 +50,7 @@ class ActorServer:
             assert isinstance(ready, Connection)
             try:
                 chunk: Chunk = ready.recv()
-            except (EOFError, ConnectionResetError):
+            except GONE:
                 self._let_go(ready)
                 continue
             self._waiting[ready] = chunk.version
@@ -60,16 +61,17 @@ class ActorServer:
         """Answer everyone who waits with `make(version it has)`."""
         for connection, version in list(self._waiting.items()):
             del self._waiting[connection]
+            reply = make(version)  # outside of the block below: an error in it is the learner's own
             try:
-                connection.send(make(version))
-            except (BrokenPipeError, ConnectionResetError):
+                connection.send(reply)
+            except GONE:
                 self._let_go(connection)
 
     def stop(self) -> None:
         """Tell everyone to stop, and hang up."""
         self.reply(lambda version: Reply(version, None, stop=True))
         for connection in list(self._actors):
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            with contextlib.suppress(*GONE):
                 connection.send(Reply(0, None, stop=True))
             self._let_go(connection)
 

@@ -72,15 +72,15 @@ def learn_from_actors(
     """Take in what the actors send and make the updates it allows, until the budget is used or a stop is asked for."""
     while learner.counts.env_steps < config.env_steps and not (stop() and journal.can_finish()):
         chunks = server.receive(timeout=0 if learner.may_update() else 0.05)
-        for chunk in chunks:
-            learner.insert(chunk)
+        taken_in = [learner.insert(chunk) for chunk in chunks]
         if learner.may_update():
             learner.update()
         if learner.may_act():
             server.reply(lambda version: Reply(*learner.newer_policy(version), stop=False))
         if learner.counts.env_steps < config.env_steps:
             journal.tick(dict)
-        heartbeat.beat(bool(chunks))
+        # Not whether any came: a learner that refuses all of them must meet its deadline.
+        heartbeat.beat(any(taken_in))
     # The actors are let go first: what they would still send is beyond the budget.
     server.stop()
     while learner.may_update() and not stop():
@@ -108,8 +108,9 @@ def resumed_learner(experiment: Experiment, run: RunFolder, resume_step: int | N
     if resume_step is None:
         return experiment.learner(state, Counts())
     tree, counts = restored(run.checkpoints, resume_step, {"learner": state, "actor": {}})
-    # Actors start anew, as a later incarnation than any of the past, so that their seeds and chunks are new as well.
-    return experiment.learner(tree["learner"], counts)
+    # No actor of the past is left that could repeat a chunk. What they sent last is forgotten, since incarnations come
+    # from the clock: were it set back, every chunk of the new actors would count as a repeated one.
+    return experiment.learner(tree["learner"], counts._replace(last_sequence={}))
 
 
 def actor_main(report: Connection, config: Config, exchange: Connection, actor: int, incarnation: int) -> None:
@@ -131,6 +132,8 @@ def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
     run = RunFolder(folder)
     env, act_greedily = experiment.evaluation_env(), greedy(experiment.agent)
     template = policy_template(experiment.agent)
+    # Read once: this process alone writes them now, and to read thousands at every look would take a third of a core.
+    judged = {step: len(record["episodes"]) for step, record in run.evaluation_records().items()}
     final: list[int] = []
 
     def final_step() -> int | None:
@@ -154,11 +157,12 @@ def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
         if film is not None:
             film.write(run.videos / f"{step}.mp4", results[0])
         run.write_evaluation(step, record)
+        judged[step] = episodes
         report.send(("evaluation", record))
 
     follow(
         lambda: committed_steps(run.checkpoints),
-        lambda: {step: len(record["episodes"]) for step, record in run.evaluation_records().items()},
+        lambda: judged,
         judge,
         final_step,
         episodes=config.evaluation.episodes,

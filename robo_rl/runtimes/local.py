@@ -18,11 +18,11 @@ from robo_rl.config import Config
 from robo_rl.data.episode import RecordedEpisode
 from robo_rl.errors import RunFailedError
 from robo_rl.experiment import check, episode_writer, open_feed
-from robo_rl.files import write_json_atomic
 from robo_rl.render import gl_backend
 from robo_rl.roles.journal import Report
 from robo_rl.runtimes.channel import door, pass_through
 from robo_rl.runtimes.children import actor_main, evaluator_main, learner_main
+from robo_rl.runtimes.failure import begun
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT, SPAWN, Child
 
 SILENCE_DEADLINE_SECONDS = 300.0
@@ -41,8 +41,9 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
     """Train in `run` until the budget is used or `stop()` says so; resumes if the folder holds this experiment.
 
     Raises:
-        UserError: bad config, a folder of another experiment, a failed write, or a run that diverged.
-        RunFailedError: the learner died, or a child failed more often than it may; its traceback is in the message.
+        UserError: bad config, or a folder that cannot be used or holds another experiment.
+        RunFailedError: a failed write, a run that diverged, the learner died, or a child failed more often than it may;
+            its traceback is in the message.
     """
     spec = check(config)
     open_feed(config, spec)  # a data set that cannot be used is refused before any process starts
@@ -53,14 +54,12 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
         resume_step = run.begin(config, spec)
         supervisor = Supervisor(config, run, report, resume_step, actor_gl, evaluator_gl, record)
         try:
-            supervisor.start()
-            final = supervisor.learn(stop)
-            if config.evaluation.enabled and not stop():
-                supervisor.finish_evaluations(final, stop)
-            supervisor.write_status("stopped" if stop() else "finished")
-        except BaseException:
-            supervisor.write_status("failed")
-            raise
+            with begun(supervisor.write_status):
+                supervisor.start()
+                final = supervisor.learn(stop)
+                if config.evaluation.enabled and not stop():
+                    supervisor.finish_evaluations(final, stop)
+                supervisor.write_status("stopped" if stop() else "finished")
         finally:
             supervisor.kill()
             remove_unfinished(run.checkpoints)
@@ -114,7 +113,7 @@ class Supervisor:
         self._learner: Child | None = None
         self._actors: dict[int, Child] = {}
         self._evaluator: Child | None = None
-        # Incarnations of a resumed run come after all of its past: time only grows.
+        # From the clock, so that a resumed run has episodes other than those of its past.
         self._incarnation = int(time.time())
         self._restarts = {
             name: Restarts(config.actor.max_restarts) for name in [*range(config.actor.processes), "evaluator"]
@@ -177,9 +176,10 @@ class Supervisor:
             if child is not None:
                 child.kill()
         self._door.close()
+        self._learners_door.close()  # open still where starting the children failed
 
     def write_status(self, state: str) -> None:
-        """Write status.json: what `robo-rl status` shows."""
+        """Write status.json, what `robo-rl status` shows; UserError if the folder cannot be written."""
         self._last_status = time.monotonic()
         children = {f"actor {actor}": child for actor, child in self._actors.items()}
         children |= {"learner": self._learner, "evaluator": self._evaluator}
@@ -192,7 +192,7 @@ class Supervisor:
             "restarts": {str(name): record.count for name, record in self._restarts.items() if record.count},
             "failures": {str(name): text.strip().splitlines()[-1] for name, text in self._failures.items()},
         }
-        write_json_atomic(self._run.status_file, status)
+        self._run.write_status(status)
 
     def _start_actor(self, actor: int) -> None:
         learners_end, actors_end = SPAWN.Pipe()

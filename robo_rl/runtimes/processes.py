@@ -8,6 +8,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -25,6 +26,10 @@ ACTOR_ENVIRONMENT = {
 }
 """Read when JAX and MuJoCo are imported, so it has to stand before the process starts."""
 
+GONE = (EOFError, OSError)
+"""What a pipe raises when the process at its other end is gone; a plain OSError if that died halfway through a message.
+"""
+
 
 class Child:
     """A child process, and the connection on which it reports to its parent."""
@@ -34,13 +39,13 @@ class Child:
         self.name = name
         self.connection, theirs = SPAWN.Pipe()
         self.process = SPAWN.Process(target=child_main, args=(target, theirs, args), name=name, daemon=False)
-        with _environment(environment):
+        with _environment(environment), _interrupt_held_back():
             self.process.start()
         theirs.close()
 
     def messages(self) -> Iterator[tuple[str, Any]]:
         """What the child has said since the last call."""
-        with contextlib.suppress(EOFError, ConnectionResetError):
+        with contextlib.suppress(*GONE):
             while self.connection.poll():
                 yield self.connection.recv()
 
@@ -65,6 +70,7 @@ def child_main(target: Callable[..., None], report: Connection, args: tuple[Any,
     """First code of every child. An error reaches the parent as ("failed", (is the user's, text)), then exit code 1."""
     os.setpgid(0, 0)  # the terminal's Ctrl-C is for the parent alone, which decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back by the parent until here
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         target(report, *args)
@@ -83,6 +89,20 @@ def _die_with_parent() -> None:
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])
     os.killpg(os.getpid(), signal.SIGKILL)  # itself and whatever it started
+
+
+@contextlib.contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the block ends; for a child that starts inside, which inherits that, until its first code.
+
+    For the seconds of its imports a child is in the terminal's process group, and an interrupt would kill it.
+    """
+    resource_tracker.ensure_running()  # else the child's start would start it, which lets interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -109,16 +109,64 @@ def test_what_lies_after_the_step_to_resume_from_is_removed(run):
     assert committed_steps(run.checkpoints) == [10, 20]
 
 
+def test_a_fresh_start_keeps_no_evaluation_of_checkpoints_that_were_moved_away(run):
+    run.write_evaluation(10, record(1.0))
+    of_a_fleet = run.evaluations / "suite" / "10-abc.json"
+    of_a_fleet.parent.mkdir()
+    of_a_fleet.write_text("{}")
+    assert run.begin(Config(seed=5), SPEC) is None
+    assert run.evaluation_records() == {}
+    assert of_a_fleet.exists()
+
+
+@pytest.mark.parametrize("item", ["run", "meta"])
+def test_nothing_is_removed_if_the_step_to_resume_from_is_damaged(run, item):
+    save(run, (5, True), (10, True), (20, False), (30, False))
+    run.write_evaluation(30, record(1.0))
+    damaged = max((run.checkpoints / "10" / item).rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match=rf"{damaged} is damaged.*away: the run then resumes from step 5"):
+        run.begin(Config(seed=5), SPEC)
+    assert committed_steps(run.checkpoints) == [5, 10, 20, 30]
+    assert list(run.evaluation_records()) == [30]
+    damaged.write_bytes(content)
+    assert run.begin(Config(seed=5), SPEC) == 10
+
+
+def test_where_no_whole_checkpoint_is_good_another_folder_is_advised(run):
+    save(run, (10, True), (20, False))
+    (run.checkpoints / "10" / "meta" / "metadata").unlink()
+    with pytest.raises(CheckpointError, match=r"metadata is missing.*--run DIR\), since no earlier step is good"):
+        run.begin(Config(seed=5), SPEC)
+    assert committed_steps(run.checkpoints) == [10, 20]
+
+
 def test_leftovers_of_killed_writers_are_removed(run):
     (run.checkpoints / "30.orbax-checkpoint-tmp").mkdir()
     (run.checkpoints / ".deleted" / "4").mkdir(parents=True)
-    leftovers = [run.path / "config.yaml.tmp", run.path / ".status.json.123.tmp", run.evaluations / ".3.json.9.tmp"]
+    run.videos.mkdir()
+    of_the_run = ["config.yaml.tmp", ".manifest.json.123.tmp", ".status.json.123.tmp", "metrics.123.tmp"]
+    leftovers = [
+        *(run.path / name for name in of_the_run), run.evaluations / ".3.json.9.tmp", run.videos / ".3.9.partial.mp4"
+    ]  # fmt: skip
     for path in leftovers:
         path.write_text("half")
     run.begin(Config(seed=5), SPEC)
     assert not any(path.exists() for path in leftovers)
     assert not (run.checkpoints / "30.orbax-checkpoint-tmp").exists()
     assert not (run.checkpoints / ".deleted" / "4").exists()
+
+
+def test_what_a_fleet_or_a_promotion_is_writing_is_left_alone(run):
+    suite = run.evaluations / "grasp"
+    suite.mkdir()
+    names = [".fleet.json.9.tmp", ".promoted.json.9.tmp", ".best.9.tmp", ".leaderboard.html.9.tmp"]
+    others = [*(run.path / name for name in names), suite / ".00001.json.9.tmp"]
+    for path in others:
+        path.write_text("half")
+    run.begin(Config(seed=5), SPEC)
+    assert all(path.exists() for path in others)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; the test below stands in")
@@ -137,6 +185,8 @@ def test_a_path_through_a_file_is_an_error_a_user_can_act_on(tmp_path):
         run.begin(Config(), SPEC)
     with pytest.raises(UserError, match="cannot be written"):
         run.write_evaluation(3, record(1.0))
+    with pytest.raises(UserError, match="cannot be written"):
+        run.write_status({"state": "training"})
 
 
 @pytest.mark.parametrize("content", [None, b"[1, 2]", b"a: [", b"\xff\xfe"])
@@ -192,14 +242,22 @@ def test_evaluations_are_listed_by_step_and_scored(run):
         run.write_evaluation(step, entry)
     (run.evaluations / "notes.json").write_text("{}")
     assert list(run.evaluation_records()) == [9, 100]
-    assert run.scores() == {9: 0.25, 100: 3.0}
+    assert list(run.evaluation_records(among=[7, 100])) == [100]
     assert score(record(-2.0)) == -2.0
     (run.evaluations / "9.json").write_text("{")
     with pytest.raises(UserError, match=r"9\.json"):
         run.evaluation_records()
 
 
+def test_scores_are_read_for_checkpoints_that_are_there_and_for_no_others(run):
+    save(run, (9, True), (100, False), (200, False))
+    for step, entry in {9: record(5.0, success=0.25), 100: record(3.0)}.items():
+        run.write_evaluation(step, entry)
+    (run.evaluations / "50.json").write_text("whoever reads this fails")
+    assert run.scores() == {9: 0.25, 100: 3.0}
+
+
 def test_no_status_is_none(run):
     assert run.status() is None
-    run.status_file.write_text('{"state": "training"}')
+    run.write_status({"state": "training"})
     assert run.status() == {"state": "training"}

@@ -1,6 +1,8 @@
 """The exchange between local processes, with the actor's loop in a thread and the learner's side in the test."""
 
 import contextlib
+import os
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,11 @@ SECONDS = 20.0
 
 WHILE = 0.2
 """How long a test watches that something does not happen (s)."""
+
+
+def begin_a_message(connection):
+    """Send a part of what announces itself as 3 MB, as a process does that is killed halfway."""
+    os.write(connection.fileno(), struct.pack("!i", 3_000_000) + b"the beginning")
 
 
 class ToyActor:
@@ -145,6 +152,49 @@ def test_an_actor_that_dies_while_it_collects_is_an_end_of_file(exchange):
     assert exchange.server.receive(SECONDS) == []
     exchange.server.reply(lambda has: began.set())
     assert not began.is_set()  # nobody is left to be answered
+
+
+def test_an_actor_that_dies_halfway_through_a_chunk_is_let_go_and_the_others_go_on(exchange):
+    killed = exchange.connect(0)
+    exchange.server.reply(weights(1))
+    assert killed.recv().version == 1
+    exchange.start(1)
+    begin_a_message(killed)
+    killed.close()
+    exchange.server.reply(weights(1))
+    assert [chunk.actor for chunk in exchange.chunks(1)] == [1]
+    exchange.server.reply(weights(2))
+    assert [chunk.actor for chunk in exchange.chunks(1)] == [1]
+
+
+class Unreachable:
+    """A pipe whose other end went in a way that has no class of its own."""
+
+    def send(self, what):
+        raise OSError("transport endpoint is not connected")
+
+    def close(self):
+        pass
+
+
+def test_an_actor_that_cannot_be_answered_is_let_go(exchange):
+    exchange.server._actors[Unreachable()] = 0
+    exchange.server._waiting = {connection: 0 for connection in exchange.server._actors}
+    exchange.server.reply(weights(1))
+    assert not exchange.server._actors
+    exchange.server._actors[Unreachable()] = 0
+    exchange.server.stop()
+    assert not exchange.server._actors
+
+
+def test_an_error_of_the_learners_own_is_not_taken_for_an_actor_that_is_gone(exchange):
+    exchange.connect(0)
+
+    def make(version):
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        exchange.server.reply(make)
 
 
 def test_stop_reaches_those_that_wait_and_those_that_collect(exchange):

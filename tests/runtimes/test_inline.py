@@ -1,18 +1,25 @@
 """A run in one thread is a function of its config: repeated, it gives the same bits; stopped and resumed, too."""
 
+import io
+import os
+
 import jax
+import numpy as np
 import pytest
+from rich.console import Console
 
 from robo_rl.checkpoints.layout import committed_steps, restorable_steps
 from robo_rl.checkpoints.reader import load_meta, load_run
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import CheckpointConfig, EnvConfig, EvaluationConfig, LearnerConfig, ReplayConfig
+from robo_rl.errors import ConfigError, RunFailedError
 from robo_rl.experiment import build
 from robo_rl.metrics.sinks import read_rows
 from robo_rl.roles.evaluator import greedy, run_episodes
 from robo_rl.runtimes import inline
+from robo_rl.status import print_status
 from tests.roles.parts import assert_same_bits, bits, tiny
-from tests.toys import compiled_once, toy_family
+from tests.toys import Reach, compiled_once, toy_family
 
 CASES = {
     "toy": lambda: tiny(n_step=3),
@@ -147,6 +154,57 @@ def test_every_checkpoint_is_judged_and_the_last_one_longer(tmp_path, whole):
     assert said.count("evaluation") == said.count("checkpoint") == 2
     # Judging a run does not change it.
     assert_same_bits(final(config_judged, judged)[0]["learner"], final(config, run)[0]["learner"])
+
+
+def shown(run):
+    """The first lines of `robo-rl status`."""
+    console = Console(file=io.StringIO(), width=200)
+    print_status(run.path, console)
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+
+
+def test_a_run_says_that_it_trains_and_that_it_has_finished(tmp_path):
+    run, lines = RunFolder(tmp_path), []
+    inline.train(tiny(env_steps=120), run, lambda kind, what: lines.append(shown(run)))
+    assert len(lines) == 3, "two rows and a checkpoint"
+    assert all(f"state training (process {os.getpid()})" in said for said in lines)
+    assert "state finished" in shown(run)
+    assert run.status()["env_steps"] == 120
+
+
+def test_a_run_that_is_stopped_says_so_and_plays_no_last_episodes(tmp_path):
+    run = RunFolder(tmp_path)
+    inline.train(tiny(evaluation=EvaluationConfig(episodes=4, final_episodes=7, envs=3)), run, ignore, StopAfter(4))
+    assert committed_steps(run.checkpoints)
+    assert run.status()["state"] == "stopped"
+    assert run.evaluation_records() == {}
+
+
+def test_a_run_that_fails_says_so(tmp_path):
+    run = RunFolder(tmp_path)
+
+    def report(kind, what):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        inline.train(tiny(), run, report)
+    assert run.status()["state"] == "failed"
+
+
+def test_a_run_that_diverged_has_failed(tmp_path, monkeypatch):
+    step = Reach.step
+    monkeypatch.setattr(Reach, "step", lambda self, action: step(self, action)._replace(reward=np.nan))
+    with pytest.raises(RunFailedError, match="training diverged"):
+        inline.train(tiny(), RunFolder(tmp_path), ignore)
+    assert RunFolder(tmp_path).status()["state"] == "failed"
+
+
+def test_a_folder_that_is_refused_keeps_its_status(tmp_path):
+    run = RunFolder(tmp_path)
+    inline.train(tiny(env_steps=60), run, ignore)
+    with pytest.raises(ConfigError, match="another experiment"):
+        inline.train(tiny(seed=1), run, ignore)
+    assert run.status()["state"] == "finished"
 
 
 def test_a_finished_run_is_finished(tmp_path, whole):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -34,6 +35,11 @@ def report_group(report):
     report.send(("group", (os.getpid(), os.getpgid(0))))
 
 
+def report_signals(report):
+    report.send(("signals", (signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, []))))
+    time.sleep(600)
+
+
 def fail_with_a_bug(report):
     report.send(("note", "before"))
     raise ZeroDivisionError("a bug")
@@ -50,6 +56,12 @@ def exit_early(report):
 def answer(report):
     kind, what = report.recv()
     report.send((f"heard {kind}", what))
+
+
+def die_halfway_through_a_message(report):
+    report.send(("note", "before"))
+    os.write(report.fileno(), struct.pack("!i", 3_000_000) + b"the beginning")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def start_a_grandchild(report):
@@ -112,6 +124,28 @@ def test_a_child_leads_a_process_group_of_its_own():
     assert group != os.getpgid(0)
 
 
+# In a process of its own: with its first child it also starts the resource tracker, which touches the same signals.
+INTERRUPTED = """
+import os, signal
+from robo_rl.runtimes.processes import Child
+from tests.runtimes.test_processes import report_signals
+held_back = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+child = Child("child", report_signals, (), {})
+os.kill(child.process.pid, signal.SIGINT)
+assert child.connection.recv() == ("signals", (signal.SIG_IGN, held_back)), "the child is deaf"
+assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == held_back, "the parent is deaf"
+child.process.terminate()
+child.process.join(60)
+assert child.process.exitcode == -signal.SIGTERM
+child.kill()
+"""
+
+
+def test_an_interrupt_before_its_first_code_spares_a_child_and_leaves_it_deaf_to_nothing_else():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_bug_travels_with_its_traceback_and_after_all_that_was_said_before():
     with child(fail_with_a_bug) as started:
         started.process.join(SECONDS)
@@ -145,6 +179,13 @@ def test_what_is_told_arrives_and_telling_the_dead_does_nothing():
         started.process.join(SECONDS)
         assert started.process.exitcode == 0
         started.tell("final", 8)
+        assert list(started.messages()) == []
+
+
+def test_a_child_that_dies_halfway_through_a_message_has_said_what_came_before():
+    with child(die_halfway_through_a_message) as started:
+        started.process.join(SECONDS)
+        assert list(started.messages()) == [("note", "before")]
         assert list(started.messages()) == []
 
 
