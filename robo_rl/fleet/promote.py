@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robo_rl.checkpoints.hashes import HASHES, find_damage, item_digest
+from robo_rl.checkpoints.hashes import HASHES, find_damage, item_digest, listed_files
 from robo_rl.checkpoints.layout import META, POLICY, committed_steps
 from robo_rl.checkpoints.locks import exclusive
 from robo_rl.checkpoints.run_folder import RunFolder
@@ -184,7 +184,9 @@ def _enact(run: RunFolder, suite: Suite, history: list[dict[str, Any]], decision
     """Copy the checkpoint, append to the history, move `best`; each is whole or not there."""
     chosen, number = decision.candidate, len(history) + 1
     place = run.path / "promoted" / f"{number:04d}"
-    _copy_checkpoint(run.checkpoints / str(chosen.step), place / "checkpoints" / str(chosen.step))
+    if place.exists():  # of a promotion that was killed before it was written down, perhaps of another step
+        shutil.rmtree(place)
+    _copy_checkpoint(run.checkpoints / str(chosen.step), place / "checkpoints" / str(chosen.step), chosen.policy)
     former = history[-1] if history else None
     entry = {
         "number": number,
@@ -209,23 +211,33 @@ def _enact(run: RunFolder, suite: Suite, history: list[dict[str, Any]], decision
     _remove_superseded(run, number)
 
 
-def _copy_checkpoint(source: Path, target: Path) -> None:
-    """Copy policy and meta to `target`, which gets its name when all is written and checked."""
+def _copy_checkpoint(source: Path, target: Path, policy: str) -> None:
+    """Copy policy and meta to `target`, which gets its name when all is written and is what was judged."""
     unfinished = target.with_name(f"{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.rmtree(target, ignore_errors=True)  # of a promotion that was killed before it was written down
     try:
-        for item in (POLICY, META):
-            shutil.copytree(source / item, unfinished / item)
-        shutil.copy2(source / HASHES, unfinished / HASHES)
-    except FileNotFoundError as error:
+        for file in [HASHES, *(name for name in listed_files(source) if name.startswith((f"{POLICY}/", f"{META}/")))]:
+            (unfinished / file).parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # the check that follows names what is missing
+                shutil.copy2(source / file, unfinished / file)
+        _check_copy(source, unfinished, policy)
+    except (OSError, CheckpointError):
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise CheckpointError(f"{source} was removed while it was copied. Promote again.") from error
-    for item in (POLICY, META):
-        if damage := find_damage(unfinished, item):
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise CheckpointError(f"{source} cannot be promoted: its copy is bad: {damage}. `best` is where it was.")
+        raise
     unfinished.rename(target)
+
+
+def _check_copy(source: Path, copy: Path, policy: str) -> None:
+    """CheckpointError unless `copy` is whole and holds the policy that the evidence is about."""
+    damage = next((bad for item in (POLICY, META) if (bad := find_damage(copy, item))), None)
+    # A copy that is bad because its source went meanwhile is no sign of damage
+    if item_digest(copy, POLICY) != policy or (damage and item_digest(source, POLICY) != policy):
+        raise CheckpointError(
+            f"{source} is no longer the checkpoint that was judged, with policy {policy}: retention removed it, or a "
+            "resumed run passed that step again. `best` is where it was. Let the fleet judge what is there now, and "
+            "promote again."
+        )
+    if damage:
+        raise CheckpointError(f"{source} cannot be promoted: its copy is bad: {damage}. `best` is where it was.")
 
 
 def _point_to_last(run: RunFolder, history: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from robo_rl.checkpoints.locks import exclusive
 from robo_rl.checkpoints.reader import load_policy
 from robo_rl.checkpoints.writer import CheckpointWriter
 from robo_rl.errors import CheckpointError, UserError
+from robo_rl.evaluation import locate
 from robo_rl.export.policy import provenance_of
 from robo_rl.fleet import promote as promoting
 from robo_rl.fleet.blocks import Block, block_file, open_suite, write_result
@@ -222,3 +223,68 @@ def test_a_promotion_that_is_cut_off_is_taken_up_by_the_next(tmp_path, monkeypat
     promote(run)
     assert float(load_policy(run.path / "best" / "checkpoints", 200)["w"][0]) == 200
     assert [entry["step"] for entry in read_history(run)] == [100, 200]
+
+
+def test_what_a_killed_promotion_had_copied_is_not_promoted_with_the_next(tmp_path, monkeypatch):
+    run = judged_run(tmp_path / "run", {100: [5, 5, 5, 5], 300: [9, 9, 9, 9]})
+
+    def dies(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promoting, "write_json_atomic", dies)
+        with pytest.raises(KeyboardInterrupt):
+            promote(run)
+    shutil.rmtree(run.checkpoints / "300")
+    assert promote(run).candidate.step == 100
+    assert locate(run.path / "best") == (run.path / "best" / "checkpoints", 100)
+    assert os.listdir(run.path / "best" / "checkpoints") == ["100"]
+
+
+@pytest.mark.parametrize("happens", ["removed", "replaced"])
+def test_a_candidate_that_goes_while_it_is_copied_is_not_promoted(tmp_path, monkeypatch, happens):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+    copy = shutil.copy2
+
+    def meanwhile(source, target):
+        if "policy" in source.parts and (run.checkpoints / "100" / "policy").exists():
+            shutil.rmtree(run.checkpoints / "100")
+            if happens == "replaced":
+                stub.add_checkpoint(run, 100, "other weights")
+        return copy(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", meanwhile)
+    with pytest.raises(CheckpointError, match=r"100 is no longer the checkpoint that was judged(.|\n)*promote again"):
+        promote(run)
+    assert list((run.path / "promoted").rglob("*unfinished*")) == []
+    assert read_history(run) == []
+
+
+def test_a_candidate_that_was_replaced_since_it_was_chosen_is_not_promoted(tmp_path, monkeypatch):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+    choose = promoting.decide
+
+    def meanwhile(*arguments):
+        decision = choose(*arguments)
+        shutil.rmtree(run.checkpoints / "100")
+        with CheckpointWriter(run.checkpoints, keep_newest=20, keep_best=0) as writer:
+            writer.save(100, {"w": jnp.zeros(2)}, None, {})
+        return decision
+
+    monkeypatch.setattr(promoting, "decide", meanwhile)
+    with pytest.raises(CheckpointError, match="is no longer the checkpoint that was judged"):
+        promote(run)
+    assert not (run.path / "best").exists()
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_copy_leaves_no_part_of_it(tmp_path, monkeypatch):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+
+    def full(source, target):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+        promote(run)
+    assert list((run.path / "promoted").rglob("*unfinished*")) == []
