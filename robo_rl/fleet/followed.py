@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from robo_rl import presets
-from robo_rl.checkpoints.hashes import item_digest
+from robo_rl.checkpoints.hashes import HASHES, item_digest
 from robo_rl.checkpoints.layout import POLICY
 from robo_rl.checkpoints.pins import pin, release
 from robo_rl.checkpoints.remote import is_whole
@@ -64,8 +64,7 @@ class FollowedRun:
             self.forget(step)
         for step in there - self._known.keys():
             if is_whole(self.run.checkpoints / str(step)):
-                digest = item_digest(self.run.checkpoints / str(step), POLICY)
-                self._known[step] = digest or "unreadable"
+                self._meet(step)
         due = due_steps(self._known.keys() - self.unreadable.keys(), self._policy_every, self._every, self.is_over())
         for step in due:
             if step not in self._scheduled:
@@ -148,6 +147,20 @@ class FollowedRun:
         if self._pinned:
             self._pinned.clear()
             self._release()
+
+    def _meet(self, step: int) -> None:
+        """Take note of a checkpoint that came; one of which nobody can tell what it holds is not judged."""
+        folder = self.run.checkpoints / str(step)
+        digest = item_digest(folder, POLICY)
+        if digest is not None:
+            self._known[step] = digest
+            self.unreadable.pop(step, None)  # of a step by that number that was removed since
+        elif is_whole(folder):  # asked again, since retention may have taken it in between
+            self._known[step] = "unreadable"
+            self.unreadable[step] = (
+                f"{folder / HASHES} is damaged, or lists no file of {POLICY!r}. Copy it here again, or move {folder} "
+                "away."
+            )
 
     def _schedule(self, step: int) -> None:
         """Let the blocks of a new checkpoint wait, except those whose files are there already."""

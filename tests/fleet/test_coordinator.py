@@ -5,9 +5,12 @@ import shutil
 
 import pytest
 
+from robo_rl.checkpoints.hashes import item_digest
 from robo_rl.checkpoints.pins import condemn
+from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import CheckpointError, RunFailedError, UserError
 from robo_rl.files import write_json_atomic
+from robo_rl.fleet import followed, presence
 from robo_rl.fleet.blocks import CheckpointGoneError, merge, suite_folder
 from robo_rl.fleet.coordinator import run_fleet
 from robo_rl.fleet.executor import ProcessExecutor, WorkerDiedError
@@ -124,6 +127,43 @@ def test_a_checkpoint_that_goes_is_forgotten_and_one_that_cannot_be_read_is_name
     tally, _ = judge([run], evaluate=evaluate)
     assert tally.unreadable == {str(run.checkpoints / "300"): "a byte was flipped"}
     assert [path.name[:4] for path in suite_folder(run, "stub").glob("*-*")] == ["100-"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"policy/w": "abc"}', '{"policy/w": {"bytes": 1}}', "\x00"])
+def test_a_checkpoint_whose_hashes_are_damaged_is_named_and_not_waited_for(tmp_path, content):
+    run = stub.make_run(tmp_path / "run", [100, 200])
+    (run.checkpoints / "200" / "hashes.json").write_text(content)
+    looks = iter(range(100))
+    tally, _ = judge([run], evaluate=as_a_worker_reads, stop=lambda: next(looks) == 99)
+    assert list(tally.unreadable) == [str(run.checkpoints / "200")]
+    assert "hashes.json is damaged" in tally.unreadable[str(run.checkpoints / "200")]
+    assert tally.blocks == 4
+    assert next(looks) < 99, "it would never have ended"
+    said = presence.read_presence(run)
+    assert (said["newest"], said["judged"], said["unreadable"]) == (200, 1, [200])
+
+
+def as_a_worker_reads(suite, block):
+    """Whoever asks for another policy than the one that is there is told so."""
+    if item_digest(RunFolder(block.run).checkpoints / str(block.step), "policy") != block.policy:
+        raise CheckpointGoneError(f"{block.step} is no longer the checkpoint with policy {block.policy}")
+    stub.evaluate(suite, block)
+
+
+def test_a_damaged_checkpoint_that_is_made_anew_is_judged(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100, 200])
+    (run.checkpoints / "100" / "hashes.json").write_text("{")
+
+    with fleet_lock(run):
+        one = followed.FollowedRun(run, stub.make_suite(), 1)
+        one.poll()
+        assert list(one.unreadable) == [100]
+        shutil.rmtree(run.checkpoints / "100")
+        one.poll()
+        stub.add_checkpoint(run, 100)
+        one.poll()
+        assert one.progress()["open_checkpoints"] == 2
+        assert one.unreadable == {}
 
 
 def test_a_replaced_checkpoint_is_another_one(tmp_path):
