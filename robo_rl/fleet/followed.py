@@ -6,7 +6,7 @@ from typing import Any
 from robo_rl import presets
 from robo_rl.checkpoints.hashes import HASHES, item_digest
 from robo_rl.checkpoints.layout import POLICY
-from robo_rl.checkpoints.pins import pin, release
+from robo_rl.checkpoints.pins import may_be_pinned, pin, release
 from robo_rl.checkpoints.remote import is_whole
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.files import is_remote, names_in, read_json
@@ -67,7 +67,7 @@ class FollowedRun:
                 self._meet(step)
         due = due_steps(self._known.keys() - self.unreadable.keys(), self._policy_every, self._every, self.is_over())
         for step in due:
-            if step not in self._scheduled:
+            if step not in self._scheduled and (self._is_remote or may_be_pinned(self.run.checkpoints, step)):
                 self._schedule(step)
 
     def has_checkpoints(self) -> bool:
@@ -83,8 +83,9 @@ class FollowedRun:
             if self._is_remote or pin(self.run.checkpoints, self._pinned | {block.step}, block.step):
                 self._pinned.add(block.step)
                 return block
-            # On its way out. It stays known until its folder is gone, so that it is not taken up again.
+            # On its way out. A later poll takes it up again if it stays: the save that would replace it may fail.
             self._drop(block.step)
+            self._scheduled.discard(block.step)
         return None
 
     def completed(self, block: Block) -> None:

@@ -216,9 +216,40 @@ def test_what_is_at_work_is_pinned_and_what_is_condemned_is_left_out(tmp_path):
         assert condemn(run.checkpoints, {100, 200}) == {100}
         seen.add(block.step)
 
-    judge([run], evaluate=evaluate)
+    with run.lock():
+        judge([run], evaluate=evaluate)
     assert seen == {200}
+    assert presence.read_presence(run)["judged"] == 1
     assert condemn(run.checkpoints, {100, 200}) == {100, 200}
+
+
+def test_what_a_save_condemned_that_never_finished_is_judged(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100, 200])
+    write_json_atomic(run.path / "pins" / "condemned.json", [100])
+    assert judge([run])[0].blocks == 8
+    assert presence.read_presence(run)["judged"] == 2
+
+
+def test_a_checkpoint_that_was_condemned_and_stays_is_judged_later(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100, 200])
+    one = followed.FollowedRun(run, stub.make_suite(), 1)
+    with fleet_lock(run):
+        with run.lock():
+            one.poll()
+            condemn(run.checkpoints, {100})
+            assert {block.step for block in waiting(one)} == {200}
+            one.poll()
+            assert waiting(one) == []
+            assert one.progress()["open_checkpoints"] == 1
+        one.poll()
+        assert {block.step for block in waiting(one)} == {100}
+
+
+def waiting(one):
+    blocks = []
+    while (block := one.next_block()) is not None:
+        blocks.append(block)
+    return blocks
 
 
 def test_a_full_disk_stops_the_fleet_and_the_next_one_goes_on(tmp_path):
