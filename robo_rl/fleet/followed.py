@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-from robo_rl import presets
 from robo_rl.checkpoints.hashes import HASHES, item_digest
 from robo_rl.checkpoints.layout import POLICY
 from robo_rl.checkpoints.pins import may_be_pinned, pin, release
@@ -12,7 +11,7 @@ from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.files import is_remote, names_in, read_json
 from robo_rl.fleet.blocks import Block, finished_blocks, open_suite, row_file, variation_folder
 from robo_rl.fleet.schedule import Backlog, due_steps
-from robo_rl.fleet.suite import Suite, evaluation_environment
+from robo_rl.fleet.suite import Suite, evaluation_environment, run_config
 
 TRAINER_ABSENT_SECONDS = 60.0
 """A run whose trainer was killed counts as over when nobody has resumed it for so long."""
@@ -29,10 +28,10 @@ class FollowedRun:
 
         Raises:
             UserError: no run folder, or it cannot be written.
-            ConfigError: the suite is for another task, or has changed since it was used here.
+            ConfigError: the suite is for another task, or has changed since it was used here; or as `run_config`.
         """
         self.run, self.suite, self._every = run, suite, every
-        config = presets.validate(run.config(), str(run.config_file))
+        config = run_config(run)
         for variation in suite.variations:
             evaluation_environment(suite, variation, config)
         open_suite(run, suite)

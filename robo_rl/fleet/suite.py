@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field
 
 from robo_rl import presets, resources
+from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config, EnvConfig, Section
 from robo_rl.errors import ConfigError, nearest
 from robo_rl.experiment import evaluation_env_config
@@ -116,6 +117,21 @@ def parse_suite(data: Any, source: str) -> Suite:
         # Shows misspelt fields now; whether the task takes them is known when its environment is made.
         environment(suite, variation, EnvConfig(), source)
     return suite
+
+
+def run_config(run: RunFolder) -> Config:
+    """The configuration of a run that is to be judged.
+
+    Raises:
+        UserError: no run folder.
+        ConfigError: it has fields that this version does not know or allow; names the file, and each of them.
+    """
+    try:
+        return presets.validate(run.config(), str(run.config_file))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}\nIf another version of robo_rl made this run, judge it with that one; its manifest.json names it."
+        ) from error
 
 
 def suite_for(env: EnvConfig) -> Suite:
