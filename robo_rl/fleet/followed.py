@@ -11,7 +11,7 @@ from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.files import is_remote, names_in, read_json
 from robo_rl.fleet.blocks import Block, finished_blocks, open_suite, row_file, variation_folder
 from robo_rl.fleet.schedule import Backlog, due_steps
-from robo_rl.fleet.suite import Suite, evaluation_environment, run_config
+from robo_rl.fleet.suite import Suite, run_config
 
 TRAINER_ABSENT_SECONDS = 60.0
 """A run whose trainer was killed counts as over when nobody has resumed it for so long."""
@@ -30,14 +30,11 @@ class FollowedRun:
             UserError: no run folder, or it cannot be written.
             ConfigError: the suite is for another task, or has changed since it was used here; or as `run_config`.
         """
-        self.run, self.suite, self._every = run, suite, every
-        config = run_config(run)
-        for variation in suite.variations:
-            evaluation_environment(suite, variation, config)
-        open_suite(run, suite)
+        self.run, self._every = run, every
+        self.suite = open_suite(run, suite)
         self.backlog = Backlog()
         self.unreadable: dict[int, str] = {}
-        self._policy_every = config.checkpoint.policy_every
+        self._policy_every = run_config(run).checkpoint.policy_every
         self._known: dict[int, str] = {}
         self._scheduled: set[int] = set()
         self._open: dict[tuple[int, str], set[int]] = {}

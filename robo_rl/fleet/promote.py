@@ -28,7 +28,7 @@ from robo_rl.errors import CheckpointError, UserError
 from robo_rl.files import is_remote, read_json, write_json_atomic
 from robo_rl.fleet.blocks import Block, finished_blocks, read_blocks, suite_folder, variation_folder
 from robo_rl.fleet.evidence import Comparison, paired_comparison
-from robo_rl.fleet.suite import Suite, incompatibilities, load_suite, parse_suite
+from robo_rl.fleet.suite import Suite, incompatibilities, load_suite, parse_suite, resolved, run_config
 
 Scores = dict[str, list[float]]
 """variation -> score of each episode, in the order of the seeds: success where the task knows it, else the return."""
@@ -90,10 +90,16 @@ def evaluated_suite(run: RunFolder, name: str | None) -> Suite:
         raise UserError(f"{run.path} was not judged by suite {chosen}, but by {', '.join(used)}.")
     file = suite_folder(run, chosen) / "suite.json"
     recorded = parse_suite(read_json(file), str(file))
-    changed = incompatibilities(recorded, suite) if suite is not None else []
-    if suite is not None and changed:
-        raise UserError(f"Suite {chosen} has changed since {run.path} was judged: {'; '.join(changed)}.")
-    return suite or recorded
+    if suite is None:
+        return recorded
+    config = run_config(run)
+    changed = incompatibilities(resolved(recorded, config), resolved(suite, config))
+    if changed:
+        raise UserError(
+            f"Suite {chosen} has changed since {run.path} was judged (there -> now): {'; '.join(changed)}. Decide by "
+            f"what it was (--suite {chosen}), or let the fleet judge by a suite of another name."
+        )
+    return suite
 
 
 def read_history(run: RunFolder) -> list[dict[str, Any]]:

@@ -6,8 +6,10 @@ import shutil
 import pytest
 
 from robo_rl.checkpoints.hashes import item_digest
+from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.pins import condemn
 from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.config import Config, EnvConfig, EvaluationConfig
 from robo_rl.errors import CheckpointError, RunFailedError, UserError
 from robo_rl.files import write_json_atomic
 from robo_rl.fleet import followed, presence
@@ -16,6 +18,7 @@ from robo_rl.fleet.coordinator import run_fleet
 from robo_rl.fleet.executor import ProcessExecutor, WorkerDiedError
 from robo_rl.fleet.presence import fleet_lock
 from tests.fleet import stub
+from tests.toys import SPEC
 
 
 class Inline:
@@ -84,6 +87,52 @@ def test_a_changed_suite_and_a_suite_for_another_task_are_refused(tmp_path):
         judge([run], suite=stub.make_suite(first_seed=7))
     with pytest.raises(UserError, match=r"is for grasp/\*.*toy/reach"):
         judge([run], suite=stub.make_suite(name="other", task="grasp/*"))
+
+
+def resume(run, **fields):
+    """What `robo-rl train` does first when a run is resumed with other fields of `evaluation`."""
+    for step in committed_steps(run.checkpoints):
+        (run.checkpoints / str(step) / "run").mkdir(exist_ok=True)
+    run.begin(Config(env=EnvConfig(name="toy/reach"), evaluation=EvaluationConfig(**fields)), SPEC)
+
+
+def test_a_run_resumed_with_another_evaluation_is_judged_by_another_suite(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100])
+    resume(run, episode_steps=40)
+    judge([run])
+    before = stub.tree(suite_folder(run, "stub"))
+    resume(run, episode_steps=5, family="train", episodes=7)
+    stub.add_checkpoint(run, 200)
+    with pytest.raises(UserError) as refusal:
+        judge([run])
+    told = str(refusal.value)
+    assert "\n  variations.nominal.env.episode_steps: 40 -> 5\n" in told
+    assert "\n  variations.nominal.env.family: 'held_out' -> 'train'\n" in told
+    assert "another name (--suite FILE)" in told
+    assert "resume it with those of before" in told
+    assert stub.tree(suite_folder(run, "stub")) == before
+    assert judge([run], suite=stub.make_suite(name="short"))[0].blocks == 8
+    resume(run, episode_steps=40, episodes=7)
+    assert judge([run])[0].blocks == 4
+
+
+def test_a_suite_that_says_it_all_does_not_care_what_the_run_says(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100])
+    suite = stub.make_suite(variations={"nominal": {"env": {"episode_steps": 40, "family": "train"}}})
+    judge([run], suite=suite)
+    resume(run, episode_steps=5)
+    assert judge([run], suite=suite)[0].blocks == 0
+
+
+def test_the_record_of_an_earlier_version_is_completed(tmp_path):
+    run, suite = stub.make_run(tmp_path / "run", [100]), stub.make_suite()
+    judge([run])
+    file = suite_folder(run, "stub") / "suite.json"
+    complete = file.read_text()
+    assert stub.load(file)["variations"]["nominal"]["env"]["episode_steps"] is None
+    write_json_atomic(file, suite.model_dump(mode="json"))
+    assert judge([run])[0].blocks == 0
+    assert file.read_text() == complete
 
 
 def test_a_killed_worker_costs_nothing_but_time(tmp_path):

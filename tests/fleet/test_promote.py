@@ -7,6 +7,7 @@ import threading
 
 import jax.numpy as jnp
 import pytest
+import yaml
 
 from robo_rl.checkpoints.hashes import item_digest
 from robo_rl.checkpoints.locks import exclusive
@@ -162,6 +163,18 @@ def test_of_two_threads_one_promotes_once(tmp_path):
     assert outcomes.count(True) == len(read_history(run)) == 1
     [other] = [outcome for outcome in outcomes if outcome is not True]
     assert other is False or f"Process {os.getpid()} is promoting" in other
+
+
+def test_a_suite_that_changed_is_refused_by_field(tmp_path):
+    run = judged_run(tmp_path / "run", {100: [9, 9, 9, 9]})
+    file = tmp_path / "stub.yaml"
+    file.write_text(yaml.safe_dump(SUITE.model_dump(mode="json")))
+    assert promote(run, str(file), dry_run=True).promotes
+    fields = {**SUITE.model_dump(mode="json"), "variations": {"nominal": {"env": {"episode_steps": 5}}}}
+    file.write_text(yaml.safe_dump(fields))
+    with pytest.raises(UserError, match=r"variations.nominal.env.episode_steps: None -> 5(.|\n)*--suite stub"):
+        promote(run, str(file))
+    assert promote(run, "stub").promotes
 
 
 def test_two_at_once_are_refused(tmp_path):
