@@ -14,7 +14,7 @@ import contextlib
 import datetime
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +35,10 @@ Scores = dict[str, list[float]]
 
 
 class Decision(NamedTuple):
-    """What a promotion would do, and why. `comparison` is None for the first one, which has nobody to beat."""
+    """What a promotion would do, and why. `comparison` is None for the first one, which has nobody to beat.
+
+    mean, episodes: the candidate's score on the evidence, and its size   blocks: the evidence, of each variation
+    """
 
     promotes: bool
     reason: str
@@ -43,6 +46,7 @@ class Decision(NamedTuple):
     comparison: Comparison | None
     mean: float
     episodes: int
+    blocks: list[int]
 
 
 def promote(run: RunFolder, suite_name: str | None = None, dry_run: bool = False) -> Decision:
@@ -112,44 +116,98 @@ def decide(run: RunFolder, suite: Suite, incumbent: dict[str, Any] | None) -> De
     """Who should be `best`, given the entry of the one that is (None: nobody yet). Reads, and writes nothing.
 
     Raises:
-        UserError: no checkpoint has all its blocks, the incumbent was not judged by this suite, or a damaged file.
+        UserError: no checkpoint has all its blocks, the incumbent lacks too many of this suite, or a damaged file.
     """
+    chosen = _candidate(run, suite)
+    blocks, rule = _evidence(run, suite, incumbent), suite.promotion
+    ours = _scores(suite, chosen, blocks)
+    mean, episodes = _mean(ours), sum(map(len, ours.values()))
+
+    def decision(promotes: bool, reason: str, comparison: Comparison | None = None) -> Decision:
+        return Decision(promotes, reason, chosen, comparison, mean, episodes, blocks)
+
+    if incumbent is not None and (incumbent["step"], incumbent["policy"]) == (chosen.step, chosen.policy):
+        return decision(False, f"step {chosen.step} is best already")
+    if episodes < rule.min_episodes:
+        needed = f"the {rule.min_episodes} that the suite asks for"
+        return decision(False, f"{episodes} episodes of evidence are fewer than {needed}")
+    # The first has nobody to beat, so that without a floor whatever was judged would be deployed.
+    if rule.min_score is not None and mean < rule.min_score:
+        needed = f"the {rule.min_score:g} that the suite asks for"
+        return decision(False, f"step {chosen.step} scores {mean:.4g}, less than {needed}")
+    if incumbent is None:
+        return decision(True, f"step {chosen.step} is the first to be promoted")
+    theirs = _scores(suite, chosen._replace(step=incumbent["step"], policy=incumbent["policy"]), blocks)
+    compared = paired_comparison(ours, theirs, rule.confidence, rule.resamples)
+    promotes = compared.low > rule.margin
+    reason = (
+        f"step {chosen.step} gains {compared.gain:+.4g} on step {incumbent['step']}, at least {compared.low:+.4g} with "
+        f"{rule.confidence:.0%} confidence over {episodes} paired episodes; "
+        f"{'more than' if promotes else 'which is not more than'} the margin of {rule.margin:g}"
+    )
+    return decision(promotes, reason, compared)
+
+
+def _candidate(run: RunFolder, suite: Suite) -> Block:
+    """The checkpoint with the best mean on the even blocks; UserError if none has all its blocks."""
     candidates = judged_checkpoints(run, suite)
     if not candidates:
         raise UserError(
             f"No checkpoint of {run.path} that is still there has all its blocks in suite {suite.name}. Let the fleet "
             f"finish: robo-rl fleet {run.path.name} --suite {suite.name}"
         )
-    even, odd = range(0, suite.blocks, 2), range(1, suite.blocks, 2)
-    chosen = max(candidates, key=lambda block: (_mean(_scores(suite, block, even)), block.step))
-    ours = _scores(suite, chosen, odd)
-    mean, episodes = _mean(ours), sum(map(len, ours.values()))
-    rule = suite.promotion
-    if incumbent is not None and (incumbent["step"], incumbent["policy"]) == (chosen.step, chosen.policy):
-        return Decision(False, f"step {chosen.step} is best already", chosen, None, mean, episodes)
-    if episodes < rule.min_episodes:
-        reason = f"{episodes} episodes of evidence are fewer than the {rule.min_episodes} that the suite asks for"
-        return Decision(False, reason, chosen, None, mean, episodes)
-    # The first has nobody to beat, so that without a floor whatever was judged would be deployed.
-    if rule.min_score is not None and mean < rule.min_score:
-        reason = f"step {chosen.step} scores {mean:.4g}, less than the {rule.min_score:g} that the suite asks for"
-        return Decision(False, reason, chosen, None, mean, episodes)
+    even = range(0, suite.blocks, 2)
+    return max(candidates, key=lambda block: (_mean(_scores(suite, block, even)), block.step))
+
+
+def _evidence(run: RunFolder, suite: Suite, incumbent: dict[str, Any] | None) -> list[int]:
+    """The blocks to decide on: the odd ones; if the incumbent's checkpoint is gone, those of them that it has.
+
+    A suite may get more episodes after retention took the incumbent, which then never gets them. Which blocks it has
+    does not depend on what came out of them, so they are evidence like all of them, only less.
+
+    Raises:
+        UserError: the incumbent lacks blocks that a fleet can still make, or has too few.
+    """
+    odd = list(range(1, suite.blocks, 2))
     if incumbent is None:
-        return Decision(True, f"step {chosen.step} is the first to be promoted", chosen, None, mean, episodes)
-    former = chosen._replace(step=incumbent["step"], policy=incumbent["policy"])
-    if not is_judged(suite, former):
-        raise UserError(
-            f"The current best, step {former.step}, was not judged by suite {suite.name}: the two cannot be compared. "
-            "Promote by the suite that it was promoted by."
-        )
-    compared = paired_comparison(ours, _scores(suite, former, odd), rule.confidence, rule.resamples)
-    promotes = compared.low > rule.margin
-    reason = (
-        f"step {chosen.step} gains {compared.gain:+.4g} on step {former.step}, at least {compared.low:+.4g} with "
-        f"{rule.confidence:.0%} confidence over {episodes} paired episodes; "
-        f"{'more than' if promotes else 'which is not more than'} the margin of {rule.margin:g}"
+        return odd
+    step, policy = incumbent["step"], incumbent["policy"]
+    blocks = {
+        variation: finished_blocks(variation_folder(suite, Block(str(run.path), step, policy, variation, None)))
+        for variation in suite.variations
+    }
+    shared = [index for index in odd if all(index in finished for finished in blocks.values())]
+    is_there = item_digest(run.checkpoints / str(step), POLICY) == policy
+    episodes = len(shared) * suite.block_episodes * len(blocks)
+    if shared != odd and (is_there or episodes < suite.promotion.min_episodes):
+        lacking = [variation for variation, finished in blocks.items() if not finished.issuperset(odd)]
+        raise UserError(_lack_of_evidence(run, suite, incumbent, is_there, lacking, episodes))
+    return shared
+
+
+def _lack_of_evidence(
+    run: RunFolder, suite: Suite, incumbent: dict[str, Any], is_there: bool, lacking: Sequence[str], episodes: int
+) -> str:
+    """Why nothing can be compared with the incumbent, and what to do."""
+    what = (
+        f"The current best, step {incumbent['step']}, was not judged by all of suite {suite.name}: it lacks blocks in "
+        f"{', '.join(lacking)}"
     )
-    return Decision(promotes, reason, chosen, compared, mean, episodes)
+    judge = f"robo-rl fleet {run.path.name} --suite {suite.name}"
+    if is_there:
+        return f"{what}. Its checkpoint is still there, so let the fleet finish: {judge}"
+    former = incumbent["evidence"]["suite"]
+    if former == suite.name:
+        otherwise = f"the suite as it was then (--suite FILE, a {former}.yaml without what came to it since)"
+    else:
+        otherwise = f"the suite that it was promoted by (--suite {former})"
+    return (
+        f"{what}, and its checkpoint is gone from {run.checkpoints}. All variations have {episodes} episodes of "
+        f"evidence on it in common, fewer than the {suite.promotion.min_episodes} that the suite asks for. Promote by "
+        f"{otherwise}; or put the copy back (cp -r {run.path / incumbent['checkpoint']} {run.checkpoints}), let the "
+        f"fleet judge it ({judge}) and promote again."
+    )
 
 
 def judged_checkpoints(run: RunFolder, suite: Suite) -> list[Block]:
@@ -172,7 +230,7 @@ def is_judged(suite: Suite, block: Block) -> bool:
     )
 
 
-def _scores(suite: Suite, block: Block, indices: range) -> Scores:
+def _scores(suite: Suite, block: Block, indices: Sequence[int]) -> Scores:
     def score(episode: dict[str, Any]) -> float:
         return episode["return"] if episode["success"] is None else float(episode["success"])
 
@@ -204,7 +262,7 @@ def _enact(run: RunFolder, suite: Suite, history: list[dict[str, Any]], decision
         "evidence": {
             "suite": suite.name,
             "variations": list(suite.variations),
-            "blocks": list(range(1, suite.blocks, 2)),
+            "blocks": decision.blocks,
             "episodes": decision.episodes,
             "mean": decision.mean,
             "comparison": None if decision.comparison is None else decision.comparison._asdict(),
