@@ -112,7 +112,7 @@ def add_policies(parsers: Parsers) -> None:
     sub.set_defaults(command=commands.evaluate)
 
     sub = parsers.add_parser("export", help="write a policy that runs with jax alone")
-    sub.add_argument("checkpoint", metavar="CHECKPOINT|RUN", type=Path, help=PLACE)
+    sub.add_argument("checkpoint", metavar="CHECKPOINT|RUN", type=place_argument, help=PLACE)
     sub.add_argument("file", metavar="policy.zip", type=Path, help="where to write it; replaced if it is there")
     sub.set_defaults(command=commands.export)
 
@@ -137,7 +137,7 @@ def add_fleet(parsers: Parsers) -> None:
     sub = parsers.add_parser(
         "promote", help="move `best` of a run, if the evaluations of a fleet show that it is better"
     )
-    sub.add_argument("run", metavar="RUN", type=Path)
+    sub.add_argument("run", metavar="RUN", type=place_argument)
     sub.add_argument(
         "--suite", metavar="NAME|FILE", help="decide by this suite (default: the one the run was judged by)"
     )
@@ -164,7 +164,7 @@ def add_data(parsers: Parsers) -> None:
 def add_looking(parsers: Parsers) -> None:
     """Commands that only look."""
     sub = parsers.add_parser("status", help="where a run stands, and who waits for what")
-    sub.add_argument("run", metavar="RUN", type=Path)
+    sub.add_argument("run", metavar="RUN", type=place_argument)
     sub.set_defaults(command=commands.status)
 
     sub = parsers.add_parser("doctor", help="what this machine can do, and what is missing for what")

@@ -116,11 +116,12 @@ def evaluate(options: argparse.Namespace, _: list[str]) -> int:
     """`robo-rl evaluate CHECKPOINT|RUN|policy.zip [--episodes N] [--episode-seed S] [--video FILE] [--json FILE]`."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from robo_rl.evaluation import config_of, evaluate_checkpoint
-    from robo_rl.files import write_json_atomic
+    from robo_rl.files import require_reachable, write_json_atomic
 
     for flag, file, suffix in (("--video", options.video, ".mp4"), ("--json", options.json, "")):
         if file is not None:
             prepare_file(flag, file, suffix)
+    require_reachable(options.checkpoint)
     choose_gl(config_of(options.checkpoint).env, films=options.video is not None)
 
     scenario = None
@@ -145,7 +146,9 @@ def export(options: argparse.Namespace, _: list[str]) -> int:
     os.environ.setdefault("MUJOCO_GL", "disabled")
     from robo_rl.evaluation import locate
     from robo_rl.export.policy import export_checkpoint
+    from robo_rl.files import require_reachable
 
+    require_reachable(options.checkpoint)
     record = export_checkpoint(*locate(options.checkpoint), options.file)["evaluation"]
     judged = "never evaluated" if record is None else describe(record)
     print(f"{options.file}: {options.file.stat().st_size / 1e6:.2f} MB, {judged}")
@@ -250,8 +253,10 @@ def data_convert(options: argparse.Namespace, _: list[str]) -> int:
 
 def status(options: argparse.Namespace, _: list[str]) -> int:
     """`robo-rl status RUN`."""
+    from robo_rl.files import require_reachable
     from robo_rl.status import print_status
 
+    require_reachable(options.run)
     return print_status(options.run)
 
 

@@ -60,7 +60,8 @@ def _listed(step_folder: pathlib.Path) -> dict[str, Any]:
         entries = read_json(step_folder / HASHES)
     except (OSError, UserError):
         return {}
-    return entries if isinstance(entries, dict) else {}
+    is_list = isinstance(entries, dict) and all(isinstance(one, dict) and "sha256" in one for one in entries.values())
+    return entries if is_list else {}
 
 
 def _entry(path: pathlib.Path) -> dict[str, Any]:

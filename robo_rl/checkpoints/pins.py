@@ -2,11 +2,12 @@
 
     RUN/pins/turn             whoever reads or changes the two files below holds it
     RUN/pins/fleet.json       the steps a fleet is at work on; they count only while a fleet holds RUN/fleet.lock
-    RUN/pins/condemned.json   the steps that retention has decided to delete; they can no longer be pinned
+    RUN/pins/condemned.json   the steps that retention has decided to delete; they can no longer be pinned, and count
+                              only while a training job holds RUN/run.lock
 
 Orbax deletes a step some time after it has been decided. A pin set in between would come too late, so the decision
-itself is written down, and whoever wants to pin one of its steps is told no. A killed fleet pins nothing: its lock is
-gone with it.
+itself is written down, and whoever wants to pin one of its steps is told no. A killed fleet pins nothing, and a killed
+training job deletes nothing: their locks are gone with them.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from robo_rl.checkpoints.locks import is_held, turn
 from robo_rl.files import read_json, write_json_atomic
 
 FLEET_LOCK = "fleet.lock"
+TRAINING_LOCK = "run.lock"
+"""What `RunFolder.lock` holds."""
 
 
 def pins_folder(checkpoints: Path) -> Path:
@@ -44,13 +47,15 @@ def pin(checkpoints: Path, steps: Collection[int], step: int) -> bool:
     folder = pins_folder(checkpoints)
     folder.mkdir(exist_ok=True)
     with _alone(folder):
-        condemned = folder / "condemned.json"
-        if condemned.exists() and step in read_json(condemned):
-            return False
-        if not (checkpoints / str(step) / HASHES).is_file():
+        if not may_be_pinned(checkpoints, step):
             return False
         write_json_atomic(folder / "fleet.json", sorted(steps))
     return True
+
+
+def may_be_pinned(checkpoints: Path, step: int) -> bool:
+    """Whether `step` is there and not on its way out, now; only `pin` makes sure that it stays."""
+    return step not in _condemned(checkpoints) and (checkpoints / str(step) / HASHES).is_file()
 
 
 def release(checkpoints: Path, steps: Collection[int]) -> None:
@@ -72,5 +77,12 @@ def _alone(folder: Path) -> Iterator[None]:
 def _pinned(checkpoints: Path) -> set[int]:
     file = pins_folder(checkpoints) / "fleet.json"
     if not file.exists() or not is_held(checkpoints.parent / FLEET_LOCK):
+        return set()
+    return set(read_json(file))
+
+
+def _condemned(checkpoints: Path) -> set[int]:
+    file = pins_folder(checkpoints) / "condemned.json"
+    if not file.exists() or not is_held(checkpoints.parent / TRAINING_LOCK):
         return set()
     return set(read_json(file))

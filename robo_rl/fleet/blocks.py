@@ -1,6 +1,6 @@
 """Units of evaluation work, the files their results are, and how the files of a variation become one row.
 
-    RUN/evaluations/SUITE/suite.json                          the suite as it was used
+    RUN/evaluations/SUITE/suite.json                          the suite as it was used, see `suite.resolved`
     RUN/evaluations/SUITE/STEP-POLICY/VARIATION/BLOCK.json    one block: its episodes; written once, by rename
     RUN/evaluations/SUITE/STEP-POLICY/VARIATION.json          all its blocks merged
 
@@ -19,7 +19,7 @@ import numpy as np
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import CheckpointError, ConfigError, UserError
 from robo_rl.files import is_remote, names_in, read_json, write_json_atomic
-from robo_rl.fleet.suite import Suite, incompatibilities, parse_suite
+from robo_rl.fleet.suite import Suite, incompatibilities, parse_suite, resolved, run_config
 from robo_rl.metrics.statistics import bootstrap_mean_interval, wilson_interval
 
 WORST_EPISODES = 5
@@ -96,27 +96,33 @@ def remove_temporaries(file: Path) -> None:
             path.unlink()
 
 
-def open_suite(run: RunFolder, suite: Suite) -> None:
+def open_suite(run: RunFolder, suite: Suite) -> Suite:
     """Write down what the results of this run are results of, and remove what killed workers left among them.
 
-    The caller holds the run's fleet lock: nobody else is writing there.
+    Returns the suite as it was written down: whoever judges by it plays what its results say, whatever else the run's
+    config says by then. The caller holds the run's fleet lock: nobody else is writing there.
 
     Raises:
-        ConfigError: results are there already, of a suite of the same name that differs.
-        UserError: the folder cannot be written.
+        ConfigError: the suite is for another task, or results are there already, of one of the same name that differs.
+        UserError: no run folder, or it cannot be written.
     """
+    config = run_config(run)
+    suite = resolved(suite, config)
     file = suite_folder(run, suite.name) / "suite.json"
     if file.exists():
-        changed = incompatibilities(parse_suite(read_json(file), str(file)), suite)
+        # One that an earlier version wrote leaves fields to the run's config
+        changed = incompatibilities(resolved(parse_suite(read_json(file), str(file)), config), suite)
         if changed:
             raise ConfigError(
                 f"{file.parent} holds results of another suite with the name {suite.name}. What differs (there -> "
-                "now):\n  " + "\n  ".join(changed) + "\nGive the suite's file another name, so that both can be told "
-                "apart."
+                "now):\n  " + "\n  ".join(changed) + "\nGive the suite's file another name (--suite FILE), so that "
+                "both can be told apart. If the run was resumed with other fields of `evaluation`, the other way is to "
+                "resume it with those of before, and to train with these in another folder (--run DIR)."
             )
     for path in () if is_remote(file) else file.parent.rglob(".*.tmp"):
         path.unlink()
     write_result(file, suite.model_dump(mode="json"))
+    return suite
 
 
 def read_blocks(suite: Suite, block: Block, indices: Iterable[int] | None = None) -> list[dict[str, Any]]:

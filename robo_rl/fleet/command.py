@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robo_rl.checkpoints.run_folder import RunFolder
-from robo_rl.config import EnvConfig
 from robo_rl.envs import needs_renderer
 from robo_rl.errors import ConfigError
 from robo_rl.files import is_remote, require_reachable
@@ -13,7 +12,7 @@ from robo_rl.fleet.blocks import merge
 from robo_rl.fleet.coordinator import Mode, Tally, run_fleet
 from robo_rl.fleet.executor import ProcessExecutor
 from robo_rl.fleet.report import leaderboard
-from robo_rl.fleet.suite import Suite, load_suite, suite_for
+from robo_rl.fleet.suite import Suite, load_suite, run_config, suite_for
 from robo_rl.fleet.table import read_table, require_parquet, write_csv, write_file, write_parquet
 from robo_rl.fleet.worker import evaluate_block, warm_up
 from robo_rl.render import gl_backend
@@ -36,7 +35,7 @@ def fleet_command(
     `listen` is called when work begins; what it gives says from then on whether to stop.
 
     Raises:
-        UserError, RunFailedError: as `run_fleet`; also two paths to one run, or counts below 1.
+        UserError, RunFailedError: as `run_fleet`; also two paths to one run, counts below 1, or no suite for a task.
     """
     if with_parquet:
         require_parquet()
@@ -47,8 +46,9 @@ def fleet_command(
         raise ConfigError(f"--workers is {workers} and --every is {every}; both must be at least 1.")
     if len({run.path for run in runs}) < len(runs):
         raise ConfigError("The same run is named twice. Name each run once.")
-    suites = {str(run.path): _suite(run, suite_name) for run in runs}
-    draws = any(needs_renderer(EnvConfig.model_validate(run.config()["env"])) for run in runs)
+    tasks = {str(run.path): run_config(run).env for run in runs}
+    suites = {path: suite_for(task) if suite_name is None else load_suite(suite_name) for path, task in tasks.items()}
+    draws = any(needs_renderer(task) for task in tasks.values())
     environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": gl_backend(draws)}
     with ProcessExecutor(workers, environment) as executor:
         if mode != "once":
@@ -69,10 +69,6 @@ def fleet_command(
     if with_report or with_parquet:
         _write_report(runs, suites, with_parquet)
     return 1 if tally.unreadable else 0
-
-
-def _suite(run: RunFolder, name: str | None) -> Suite:
-    return load_suite(name) if name is not None else suite_for(EnvConfig.model_validate(run.config()["env"]))
 
 
 def _write_report(runs: Sequence[RunFolder], suites: dict[str, Suite], with_parquet: bool) -> None:

@@ -3,16 +3,15 @@
 import time
 from typing import Any
 
-from robo_rl import presets
-from robo_rl.checkpoints.hashes import item_digest
+from robo_rl.checkpoints.hashes import HASHES, item_digest
 from robo_rl.checkpoints.layout import POLICY
-from robo_rl.checkpoints.pins import pin, release
+from robo_rl.checkpoints.pins import may_be_pinned, pin, release
 from robo_rl.checkpoints.remote import is_whole
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.files import is_remote, names_in, read_json
 from robo_rl.fleet.blocks import Block, finished_blocks, open_suite, row_file, variation_folder
 from robo_rl.fleet.schedule import Backlog, due_steps
-from robo_rl.fleet.suite import Suite, evaluation_environment
+from robo_rl.fleet.suite import Suite, run_config
 
 TRAINER_ABSENT_SECONDS = 60.0
 """A run whose trainer was killed counts as over when nobody has resumed it for so long."""
@@ -29,16 +28,13 @@ class FollowedRun:
 
         Raises:
             UserError: no run folder, or it cannot be written.
-            ConfigError: the suite is for another task, or has changed since it was used here.
+            ConfigError: the suite is for another task, or has changed since it was used here; or as `run_config`.
         """
-        self.run, self.suite, self._every = run, suite, every
-        config = presets.validate(run.config(), str(run.config_file))
-        for variation in suite.variations:
-            evaluation_environment(suite, variation, config)
-        open_suite(run, suite)
+        self.run, self._every = run, every
+        self.suite = open_suite(run, suite)
         self.backlog = Backlog()
         self.unreadable: dict[int, str] = {}
-        self._policy_every = config.checkpoint.policy_every
+        self._policy_every = run_config(run).checkpoint.policy_every
         self._known: dict[int, str] = {}
         self._scheduled: set[int] = set()
         self._open: dict[tuple[int, str], set[int]] = {}
@@ -64,11 +60,10 @@ class FollowedRun:
             self.forget(step)
         for step in there - self._known.keys():
             if is_whole(self.run.checkpoints / str(step)):
-                digest = item_digest(self.run.checkpoints / str(step), POLICY)
-                self._known[step] = digest or "unreadable"
+                self._meet(step)
         due = due_steps(self._known.keys() - self.unreadable.keys(), self._policy_every, self._every, self.is_over())
         for step in due:
-            if step not in self._scheduled:
+            if step not in self._scheduled and (self._is_remote or may_be_pinned(self.run.checkpoints, step)):
                 self._schedule(step)
 
     def has_checkpoints(self) -> bool:
@@ -84,8 +79,9 @@ class FollowedRun:
             if self._is_remote or pin(self.run.checkpoints, self._pinned | {block.step}, block.step):
                 self._pinned.add(block.step)
                 return block
-            # On its way out. It stays known until its folder is gone, so that it is not taken up again.
+            # On its way out. A later poll takes it up again if it stays: the save that would replace it may fail.
             self._drop(block.step)
+            self._scheduled.discard(block.step)
         return None
 
     def completed(self, block: Block) -> None:
@@ -148,6 +144,20 @@ class FollowedRun:
         if self._pinned:
             self._pinned.clear()
             self._release()
+
+    def _meet(self, step: int) -> None:
+        """Take note of a checkpoint that came; one of which nobody can tell what it holds is not judged."""
+        folder = self.run.checkpoints / str(step)
+        digest = item_digest(folder, POLICY)
+        if digest is not None:
+            self._known[step] = digest
+            self.unreadable.pop(step, None)  # of a step by that number that was removed since
+        elif is_whole(folder):  # asked again, since retention may have taken it in between
+            self._known[step] = "unreadable"
+            self.unreadable[step] = (
+                f"{folder / HASHES} is damaged, or lists no file of {POLICY!r}. Copy it here again, or move {folder} "
+                "away."
+            )
 
     def _schedule(self, step: int) -> None:
         """Let the blocks of a new checkpoint wait, except those whose files are there already."""

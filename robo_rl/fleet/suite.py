@@ -11,6 +11,8 @@ import yaml
 from pydantic import Field
 
 from robo_rl import presets, resources
+from robo_rl.checkpoints.manifest import differences
+from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config, EnvConfig, Section
 from robo_rl.errors import ConfigError, nearest
 from robo_rl.experiment import evaluation_env_config
@@ -118,6 +120,21 @@ def parse_suite(data: Any, source: str) -> Suite:
     return suite
 
 
+def run_config(run: RunFolder) -> Config:
+    """The configuration of a run that is to be judged.
+
+    Raises:
+        UserError: no run folder.
+        ConfigError: it has fields that this version does not know or allow; names the file, and each of them.
+    """
+    try:
+        return presets.validate(run.config(), str(run.config_file))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}\nIf another version of robo_rl made this run, judge it with that one; its manifest.json names it."
+        ) from error
+
+
 def suite_for(env: EnvConfig) -> Suite:
     """The shipped suite for an environment.
 
@@ -171,6 +188,21 @@ def evaluation_environment(suite: Suite, variation: str, config: Config) -> EnvC
     return environment(suite, variation, evaluation_env_config(config))
 
 
+def resolved(suite: Suite, config: Config) -> Suite:
+    """The suite as it judges one run: its task alone, and in each variation every field of the environment.
+
+    What a run's `evaluation` says of the environment may change when it is resumed; this does not change with it.
+
+    Raises:
+        ConfigError: as `evaluation_environment`.
+    """
+    variations = {
+        name: variation.model_copy(update={"env": evaluation_environment(suite, name, config).model_dump(mode="json")})
+        for name, variation in suite.variations.items()
+    }
+    return suite.model_copy(update={"task": config.env.name, "variations": variations})
+
+
 def scenario_of(suite: Suite, variation: str) -> Callable[[Config], tuple[EnvConfig, int]]:
     """From a run's config to the environment of a variation and how many simulations of it are stepped together.
 
@@ -187,17 +219,15 @@ def scenario_of(suite: Suite, variation: str) -> Callable[[Config], tuple[EnvCon
 
 def incompatibilities(old: Suite, new: Suite) -> list[str]:
     """In what `new` differs so that results of `old` are none of it. More episodes or variations do not count."""
-    fields = ("task", "block_episodes", "envs", "first_seed")
     found = [
         f"{name}: {getattr(old, name)} -> {getattr(new, name)}"
-        for name in fields
+        for name in ("task", "block_episodes", "envs", "first_seed")
         if getattr(old, name) != getattr(new, name)
     ]
-    return found + [
-        f"variations.{name}.env: {old.variations[name].env} -> {new.variations[name].env}"
-        for name in sorted(old.variations.keys() & new.variations.keys())
-        if old.variations[name].env != new.variations[name].env
-    ]
+    for name in sorted(old.variations.keys() & new.variations.keys()):
+        fields = differences(old.variations[name].env, new.variations[name].env)
+        found += [f"variations.{name}.env.{field}" for field in fields]
+    return found
 
 
 def _is_for(suite: Suite, env: EnvConfig) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from robo_rl.checkpoints.layout import committed_steps
+from robo_rl.checkpoints.hashes import item_digest
+from robo_rl.checkpoints.layout import POLICY, committed_steps
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import UserError
 from robo_rl.files import is_remote, names_in, read_json, write_atomic
@@ -43,7 +44,9 @@ def read_table(runs: Iterable[tuple[RunFolder, str]]) -> list[Row]:
     """
     rows = []
     for run, suite in runs:
-        there = set(committed_steps(run.checkpoints))
+        # By its policy too: a resumed run may have passed the same step again with other weights
+        steps = committed_steps(run.checkpoints)
+        there = {(step, item_digest(run.checkpoints / str(step), POLICY)) for step in steps}
         shown = str(run.path) if is_remote(run.path) else os.path.relpath(run.path)
         folder = suite_folder(run, suite)
         for checkpoint in names_in(folder):
@@ -101,7 +104,7 @@ def write_file(path: Path, content: bytes) -> None:
         raise UserError(f"{path} cannot be written ({error.strerror or error}). Choose another place.") from error
 
 
-def _row(run: str, record: dict[str, Any], there: set[int]) -> Row:
+def _row(run: str, record: dict[str, Any], there: set[tuple[int, str | None]]) -> Row:
     returned, success = record["return"], record["success"]
     score = success["rate"] if success else returned["mean"]
     return Row(
@@ -118,6 +121,6 @@ def _row(run: str, record: dict[str, Any], there: set[int]) -> Row:
         return_low=returned["low"],
         return_high=returned["high"],
         success_rate=success["rate"] if success else None,
-        is_there=record["step"] in there,
+        is_there=(record["step"], record["policy"]) in there,
         worst=record["worst"],
     )

@@ -8,7 +8,7 @@ import collections
 import functools
 from typing import NamedTuple
 
-from robo_rl import envs, presets
+from robo_rl import envs
 from robo_rl.agents.agent import Policy
 from robo_rl.checkpoints.hashes import item_digest
 from robo_rl.checkpoints.layout import POLICY, committed_steps
@@ -18,7 +18,7 @@ from robo_rl.envs.interface import BatchedEnvironment
 from robo_rl.errors import CheckpointError, ConfigError
 from robo_rl.experiment import Experiment, build
 from robo_rl.fleet.blocks import Block, CheckpointGoneError, block_file, write_result
-from robo_rl.fleet.suite import Suite, evaluation_environment
+from robo_rl.fleet.suite import Suite, evaluation_environment, run_config
 from robo_rl.roles.evaluator import Greedy, greedy, policy_template, run_episodes
 
 MOST_ENVIRONMENTS = 12
@@ -74,8 +74,7 @@ def warm_up(run: str) -> None:
 
 @functools.lru_cache(maxsize=MOST_RUNS)
 def _bench(run: str) -> Bench:
-    folder = RunFolder(run)
-    experiment = build(presets.validate(folder.config(), str(folder.config_file)))
+    experiment = build(run_config(RunFolder(run)))
     return Bench(experiment, greedy(experiment.agent), policy_template(experiment.agent))
 
 

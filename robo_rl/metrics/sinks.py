@@ -16,6 +16,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[re
 from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
 from robo_rl.errors import UserError
+from robo_rl.files import as_path
 from robo_rl.metrics.rows import Value, plain_row
 
 METRICS_FILE = "metrics.jsonl"
@@ -30,7 +31,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         UserError: the file cannot be read, or a line before the last is no JSON object with `env_steps`.
     """
-    path = Path(path)
+    path = as_path(path)
     with _disk_errors(path):
         # As bytes: a tear may go through the middle of a character. What follows the last newline is no whole row.
         lines = path.read_bytes().split(b"\n")

@@ -5,7 +5,8 @@ import pytest
 
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.locks import exclusive
-from robo_rl.checkpoints.pins import FLEET_LOCK, condemn, pin, release
+from robo_rl.checkpoints.pins import FLEET_LOCK, condemn, may_be_pinned, pin, release
+from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.checkpoints.writer import CheckpointWriter
 
 POLICY = {"w": jnp.ones(2)}
@@ -13,6 +14,10 @@ POLICY = {"w": jnp.ones(2)}
 
 def fleet(folder):
     return exclusive(folder.parent / FLEET_LOCK, "someone", str)
+
+
+def training(folder):
+    return RunFolder(folder.parent).lock()
 
 
 def save(folder, *steps):
@@ -49,7 +54,7 @@ def test_the_pins_of_a_killed_fleet_do_not_count(tmp_path):
 
 def test_what_is_condemned_or_gone_cannot_be_pinned(tmp_path):
     folder = run_folder(tmp_path)
-    with fleet(folder):
+    with training(folder), fleet(folder):
         assert condemn(folder, {1}) == {1}
         assert not pin(folder, {1}, 1)
         assert not pin(folder, {7}, 7)
@@ -57,6 +62,18 @@ def test_what_is_condemned_or_gone_cannot_be_pinned(tmp_path):
         assert condemn(folder, set()) == set()
         assert pin(folder, {1}, 1)
         assert condemn(folder, {1}) == set()
+
+
+def test_what_a_killed_training_job_condemned_can_be_pinned(tmp_path):
+    folder = run_folder(tmp_path)
+    with training(folder):
+        assert condemn(folder, {1}) == {1}
+    with fleet(folder):
+        assert may_be_pinned(folder, 1)
+        assert not may_be_pinned(folder, 7)
+        assert pin(folder, {1}, 1)
+        with training(folder):
+            assert condemn(folder, {1}) == set()
 
 
 @pytest.mark.parametrize("next_one", [lambda folder: pin(folder, {1}, 1), lambda folder: condemn(folder, {1})])

@@ -5,14 +5,20 @@ import shutil
 
 import pytest
 
+from robo_rl.checkpoints.hashes import item_digest
+from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.pins import condemn
+from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.config import Config, EnvConfig, EvaluationConfig
 from robo_rl.errors import CheckpointError, RunFailedError, UserError
 from robo_rl.files import write_json_atomic
+from robo_rl.fleet import followed, presence
 from robo_rl.fleet.blocks import CheckpointGoneError, merge, suite_folder
 from robo_rl.fleet.coordinator import run_fleet
 from robo_rl.fleet.executor import ProcessExecutor, WorkerDiedError
 from robo_rl.fleet.presence import fleet_lock
 from tests.fleet import stub
+from tests.toys import SPEC
 
 
 class Inline:
@@ -83,6 +89,52 @@ def test_a_changed_suite_and_a_suite_for_another_task_are_refused(tmp_path):
         judge([run], suite=stub.make_suite(name="other", task="grasp/*"))
 
 
+def resume(run, **fields):
+    """What `robo-rl train` does first when a run is resumed with other fields of `evaluation`."""
+    for step in committed_steps(run.checkpoints):
+        (run.checkpoints / str(step) / "run").mkdir(exist_ok=True)
+    run.begin(Config(env=EnvConfig(name="toy/reach"), evaluation=EvaluationConfig(**fields)), SPEC)
+
+
+def test_a_run_resumed_with_another_evaluation_is_judged_by_another_suite(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100])
+    resume(run, episode_steps=40)
+    judge([run])
+    before = stub.tree(suite_folder(run, "stub"))
+    resume(run, episode_steps=5, family="train", episodes=7)
+    stub.add_checkpoint(run, 200)
+    with pytest.raises(UserError) as refusal:
+        judge([run])
+    told = str(refusal.value)
+    assert "\n  variations.nominal.env.episode_steps: 40 -> 5\n" in told
+    assert "\n  variations.nominal.env.family: 'held_out' -> 'train'\n" in told
+    assert "another name (--suite FILE)" in told
+    assert "resume it with those of before" in told
+    assert stub.tree(suite_folder(run, "stub")) == before
+    assert judge([run], suite=stub.make_suite(name="short"))[0].blocks == 8
+    resume(run, episode_steps=40, episodes=7)
+    assert judge([run])[0].blocks == 4
+
+
+def test_a_suite_that_says_it_all_does_not_care_what_the_run_says(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100])
+    suite = stub.make_suite(variations={"nominal": {"env": {"episode_steps": 40, "family": "train"}}})
+    judge([run], suite=suite)
+    resume(run, episode_steps=5)
+    assert judge([run], suite=suite)[0].blocks == 0
+
+
+def test_the_record_of_an_earlier_version_is_completed(tmp_path):
+    run, suite = stub.make_run(tmp_path / "run", [100]), stub.make_suite()
+    judge([run])
+    file = suite_folder(run, "stub") / "suite.json"
+    complete = file.read_text()
+    assert stub.load(file)["variations"]["nominal"]["env"]["episode_steps"] is None
+    write_json_atomic(file, suite.model_dump(mode="json"))
+    assert judge([run])[0].blocks == 0
+    assert file.read_text() == complete
+
+
 def test_a_killed_worker_costs_nothing_but_time(tmp_path):
     runs = [stub.make_run(tmp_path / name / "run", [100, 200]) for name in ("killed", "quiet")]
     with ProcessExecutor(2, {}) as executor:
@@ -124,6 +176,43 @@ def test_a_checkpoint_that_goes_is_forgotten_and_one_that_cannot_be_read_is_name
     tally, _ = judge([run], evaluate=evaluate)
     assert tally.unreadable == {str(run.checkpoints / "300"): "a byte was flipped"}
     assert [path.name[:4] for path in suite_folder(run, "stub").glob("*-*")] == ["100-"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"policy/w": "abc"}', '{"policy/w": {"bytes": 1}}', "\x00"])
+def test_a_checkpoint_whose_hashes_are_damaged_is_named_and_not_waited_for(tmp_path, content):
+    run = stub.make_run(tmp_path / "run", [100, 200])
+    (run.checkpoints / "200" / "hashes.json").write_text(content)
+    looks = iter(range(100))
+    tally, _ = judge([run], evaluate=as_a_worker_reads, stop=lambda: next(looks) == 99)
+    assert list(tally.unreadable) == [str(run.checkpoints / "200")]
+    assert "hashes.json is damaged" in tally.unreadable[str(run.checkpoints / "200")]
+    assert tally.blocks == 4
+    assert next(looks) < 99, "it would never have ended"
+    said = presence.read_presence(run)
+    assert (said["newest"], said["judged"], said["unreadable"]) == (200, 1, [200])
+
+
+def as_a_worker_reads(suite, block):
+    """Whoever asks for another policy than the one that is there is told so."""
+    if item_digest(RunFolder(block.run).checkpoints / str(block.step), "policy") != block.policy:
+        raise CheckpointGoneError(f"{block.step} is no longer the checkpoint with policy {block.policy}")
+    stub.evaluate(suite, block)
+
+
+def test_a_damaged_checkpoint_that_is_made_anew_is_judged(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100, 200])
+    (run.checkpoints / "100" / "hashes.json").write_text("{")
+
+    with fleet_lock(run):
+        one = followed.FollowedRun(run, stub.make_suite(), 1)
+        one.poll()
+        assert list(one.unreadable) == [100]
+        shutil.rmtree(run.checkpoints / "100")
+        one.poll()
+        stub.add_checkpoint(run, 100)
+        one.poll()
+        assert one.progress()["open_checkpoints"] == 2
+        assert one.unreadable == {}
 
 
 def test_a_replaced_checkpoint_is_another_one(tmp_path):
@@ -176,9 +265,40 @@ def test_what_is_at_work_is_pinned_and_what_is_condemned_is_left_out(tmp_path):
         assert condemn(run.checkpoints, {100, 200}) == {100}
         seen.add(block.step)
 
-    judge([run], evaluate=evaluate)
+    with run.lock():
+        judge([run], evaluate=evaluate)
     assert seen == {200}
+    assert presence.read_presence(run)["judged"] == 1
     assert condemn(run.checkpoints, {100, 200}) == {100, 200}
+
+
+def test_what_a_save_condemned_that_never_finished_is_judged(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100, 200])
+    write_json_atomic(run.path / "pins" / "condemned.json", [100])
+    assert judge([run])[0].blocks == 8
+    assert presence.read_presence(run)["judged"] == 2
+
+
+def test_a_checkpoint_that_was_condemned_and_stays_is_judged_later(tmp_path):
+    run = stub.make_run(tmp_path / "run", [100, 200])
+    one = followed.FollowedRun(run, stub.make_suite(), 1)
+    with fleet_lock(run):
+        with run.lock():
+            one.poll()
+            condemn(run.checkpoints, {100})
+            assert {block.step for block in waiting(one)} == {200}
+            one.poll()
+            assert waiting(one) == []
+            assert one.progress()["open_checkpoints"] == 1
+        one.poll()
+        assert {block.step for block in waiting(one)} == {100}
+
+
+def waiting(one):
+    blocks = []
+    while (block := one.next_block()) is not None:
+        blocks.append(block)
+    return blocks
 
 
 def test_a_full_disk_stops_the_fleet_and_the_next_one_goes_on(tmp_path):

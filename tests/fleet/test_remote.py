@@ -4,6 +4,7 @@ import shutil
 import time
 
 import jax
+import numpy as np
 import pytest
 
 from robo_rl import cli
@@ -12,6 +13,7 @@ from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.reader import load_meta, load_policy
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import CheckpointError, ConfigError, UserError
+from robo_rl.export.loading import load_export
 from robo_rl.files import as_path, read_json, require_reachable, write_json_atomic
 from robo_rl.fleet import followed, presence
 from robo_rl.fleet.blocks import Block, CheckpointGoneError, block_file, merge, read_blocks
@@ -146,6 +148,8 @@ def test_what_cannot_be_done_there_is_said(tmp_path, store, capsys):
     upload(stub.make_run(tmp_path / "run").path, URI, store)
     with pytest.raises(UserError, match="has no links for `best`"):
         promote(RunFolder(URI))
+    assert cli.main(["promote", URI]) == 2
+    assert f"{URI} is in an object store, which has no links for `best`. Copy the run here" in capsys.readouterr().err
     with pytest.raises(UserError, match="no run folder"):
         judge([RunFolder("gs://bucket/nothing")])
     with pytest.raises(SystemExit):
@@ -153,11 +157,29 @@ def test_what_cannot_be_done_there_is_said(tmp_path, store, capsys):
     assert "known are gs://, s3://, az://, hf:// and local paths" in capsys.readouterr().err
 
 
-def test_a_store_whose_package_is_missing_is_named(monkeypatch):
+def test_a_store_whose_package_is_missing_is_named(monkeypatch, capsys):
     def no_package(*arguments):
         raise ImportError("Please install s3fs to access S3")
 
     monkeypatch.setattr("etils.epath.backend.fsspec_backend.exists", no_package)
     with pytest.raises(ConfigError, match=r"s3://bucket/run cannot be opened: Please install s3fs"):
         require_reachable(as_path("s3://bucket/run"))
-    assert cli.main(["fleet", "s3://bucket/run"]) == 2
+    for command in ("fleet", "status", "evaluate", "export"):
+        arguments = ["policy.zip"] if command == "export" else []
+        assert cli.main([command, "s3://bucket/run", *arguments]) == 2, command
+        assert "s3://bucket/run cannot be opened: Please install s3fs" in capsys.readouterr().err
+
+
+def test_status_and_export_read_a_run_there(local, store, tmp_path, capsys):
+    upload(local.path, URI, store)
+    [step] = committed_steps(local.checkpoints)
+    assert cli.main(["status", URI]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["checkpoints", str(step)] in lines
+    assert ["env", "steps", "240", "of", "240"] in lines
+    for name, place in (("there", URI), ("here", local.path), ("step", f"{URI}/checkpoints/{step}")):
+        assert cli.main(["export", str(place), str(tmp_path / f"{name}.zip")]) == 0
+    there, here, one = (load_export(tmp_path / f"{name}.zip") for name in ("there", "here", "step"))
+    assert there.config == here.config == one.config
+    observation = {name: np.zeros((1, *array.shape), array.dtype) for name, array in here.spec.observation.items()}
+    assert np.array_equal(there.act(observation), here.act(observation))

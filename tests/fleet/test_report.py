@@ -1,9 +1,11 @@
 import csv
 import re
+import shutil
 
 import pytest
 
 from robo_rl import cli
+from robo_rl.checkpoints.hashes import item_digest
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.fleet.blocks import merge
 from robo_rl.fleet.chart import HEIGHT, chart
@@ -35,6 +37,22 @@ def test_the_table_has_a_row_per_checkpoint_and_variation(tmp_path, monkeypatch)
         written = list(csv.DictReader(file))
     assert [float(row["return_mean"]) for row in written] == [row.return_mean for row in rows]
     assert [path.name for path in tmp_path.glob("*.csv*")] == ["table.csv"]
+
+
+def test_a_policy_that_a_resumed_run_replaced_is_no_longer_there(tmp_path, monkeypatch):
+    table(tmp_path, monkeypatch)
+    run = RunFolder(tmp_path / "a<b")
+    shutil.rmtree(run.checkpoints / "200")
+    stub.add_checkpoint(run, 200, "other weights")
+    rows = read_table([(run, "stub")])
+    assert [(row.step, row.is_there) for row in rows if row.variation == "nominal"] == [(100, False), (200, False)]
+    assert "To film the worst" not in leaderboard(rows)
+    suite = stub.make_suite(variations={"nominal": {}, "slow": {}})
+    run_fleet([run], lambda run: suite, Inline(), 1, (stub.evaluate, merge), report=lambda note: None)
+    rows = [row for row in read_table([(run, "stub")]) if (row.variation, row.step) == ("nominal", 200)]
+    there = item_digest(run.checkpoints / "200", "policy")
+    assert {row.policy: row.is_there for row in rows} == {row.policy: row.policy == there for row in rows}
+    assert sum(row.is_there for row in rows) == 1
 
 
 def test_the_table_as_parquet(tmp_path, monkeypatch):

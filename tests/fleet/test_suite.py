@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from robo_rl import resources
@@ -9,6 +11,7 @@ from robo_rl.fleet.suite import (
     incompatibilities,
     load_suite,
     parse_suite,
+    resolved,
     scenario_of,
     suite_for,
 )
@@ -80,4 +83,22 @@ def test_what_makes_results_incomparable():
     assert incompatibilities(suite, make_suite(variations={"nominal": {}, "more": {}})) == []
     assert incompatibilities(suite, make_suite(envs=4)) == ["envs: 2 -> 4"]
     [said] = incompatibilities(suite, make_suite(variations={"nominal": {"env": {"reward": "sparse"}}}))
-    assert said.startswith("variations.nominal.env")
+    assert said == "variations.nominal.env.reward: (no such field) -> 'sparse'"
+
+
+def test_a_resolved_suite_is_the_same_for_any_evaluation_of_the_run():
+    suite = make_suite(variations={"a": {}, "b": {"env": {"family": "train", "variation": {"mass_scale": 2.0}}}})
+    config = Config(env=EnvConfig(name="toy/reach", reward_noise=0.5), evaluation=EvaluationConfig(episode_steps=9))
+    whole = resolved(suite, config)
+    changed = config.model_copy(update={"evaluation": EvaluationConfig(episode_steps=3, family="train")})
+    for variation in suite.variations:
+        expected = evaluation_environment(suite, variation, config)
+        assert evaluation_environment(whole, variation, changed) == expected
+    assert resolved(whole, changed) == whole == parse_suite(json.loads(whole.model_dump_json()), "suite.json")
+    assert incompatibilities(whole, resolved(suite, changed)) == [
+        "variations.a.env.episode_steps: 9 -> 3",
+        "variations.a.env.family: 'held_out' -> 'train'",
+        "variations.b.env.episode_steps: 9 -> 3",
+    ]
+    with pytest.raises(ConfigError, match=r"is for toy/reach .* task is toy/other"):
+        resolved(whole, Config(env=EnvConfig(name="toy/other")))

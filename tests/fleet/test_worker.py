@@ -11,13 +11,13 @@ from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.errors import CheckpointError, ConfigError, UserError
 from robo_rl.evaluation import evaluate_checkpoint
 from robo_rl.fleet import worker
-from robo_rl.fleet.blocks import Block, CheckpointGoneError, block_file, merge, row_file
-from robo_rl.fleet.suite import scenario_of
+from robo_rl.fleet.blocks import Block, CheckpointGoneError, block_file, merge, open_suite, row_file, suite_folder
+from robo_rl.fleet.suite import load_suite, run_config, scenario_of
 from robo_rl.fleet.worker import evaluate_block, warm_up
 from robo_rl.runtimes import inline
 from tests.fleet import stub
 from tests.roles.parts import tiny
-from tests.toys import compiled_quickly, toy_family
+from tests.toys import SPEC, compiled_quickly, toy_family
 
 SUITE = stub.make_suite(episodes=8, block_episodes=4, envs=3)
 
@@ -84,6 +84,27 @@ def test_variations_are_other_environments(run):
     for variation in suite.variations:
         evaluate_block(suite, block_of(run, variation=variation))
     assert len(worker._environments) == 2
+
+
+def test_what_is_played_is_what_was_written_down_whatever_the_run_says_by_then(run, monkeypatch):
+    opened, made, make = open_suite(run, SUITE), [], worker.envs.make_batched
+
+    def remembered(config, count):
+        made.append(config)
+        return make(config, count)
+
+    def resume(**fields):
+        config = run_config(run)
+        run.begin(config.model_copy(update={"evaluation": config.evaluation.model_copy(update=fields)}), SPEC)
+
+    monkeypatch.setattr(worker.envs, "make_batched", remembered)
+    resume(family="train", episode_steps=7)
+    evaluate_block(opened, block_of(run))
+    film = scenario_of(load_suite(str(suite_folder(run, SUITE.name) / "suite.json")), "nominal")
+    assert [(config.family, config.episode_steps) for config in made[-1:]] == [("held_out", None)]
+    assert film(run_config(run)) == (made[-1], SUITE.envs)
+    with pytest.raises(ConfigError, match="episode_steps: None -> 7"):
+        open_suite(run, SUITE)
 
 
 def test_a_checkpoint_that_is_gone_or_replaced(run):
