@@ -15,6 +15,7 @@ EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED = 2, 1, 130
 def train(options: argparse.Namespace, flags: list[str]) -> int:
     """`robo-rl train CONFIG [--run DIR] [--record DIR] [--FIELD VALUE ...]`."""
     from robo_rl import presets
+    from robo_rl.checkpoints.layout import committed_steps
     from robo_rl.checkpoints.run_folder import RunFolder
     from robo_rl.metrics.progress import Progress
 
@@ -39,7 +40,8 @@ def train(options: argparse.Namespace, flags: list[str]) -> int:
     with Progress(config.env_steps, run.path.name) as progress:
         runtime.train(config, run, Display(progress), stop)
     if stop():
-        print(f"Stopped. A whole checkpoint stands in {run.checkpoints}; the same command resumes it.")
+        print(f"Stopped after {max(committed_steps(run.checkpoints), default=0)} environment steps, which stand in "
+              f"{run.checkpoints}; the same command resumes.")  # fmt: skip
         return 0
     return summarize(run)
 

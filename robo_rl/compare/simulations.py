@@ -13,7 +13,7 @@ from robo_rl import envs
 from robo_rl.config import EnvConfig
 from robo_rl.envs.interface import BatchedEnvironment, BatchStep
 from robo_rl.errors import RunFailedError, UserError
-from robo_rl.runtimes.processes import Child
+from robo_rl.runtimes.processes import GONE, Child
 from robo_rl.specs import EnvSpec
 
 
@@ -102,7 +102,7 @@ def _send(child: Child, request: tuple[str, str, dict[int, Any]]) -> None:
 def _receive(child: Child) -> dict[int, Any]:
     try:
         kind, what = child.connection.recv()
-    except (EOFError, ConnectionResetError):
+    except GONE:
         child.process.join(timeout=5)
         raise RunFailedError(
             f"{child.name} died (exit code {child.process.exitcode}). The system may have killed it: "

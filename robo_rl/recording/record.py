@@ -14,7 +14,7 @@ from robo_rl.data.writer import DatasetWriter
 from robo_rl.errors import RunFailedError
 from robo_rl.recording.settings import RecordConfig, make_policy, settled
 from robo_rl.render import require_gl_backend
-from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT, Child
+from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT, GONE, Child
 from robo_rl.specs import EnvSpec
 
 Report = Callable[[int, int], None]
@@ -102,7 +102,7 @@ def _next(worker: Child, stop: Callable[[], bool]) -> list[tuple[bytes, int, boo
             continue
         try:
             kind, what = worker.connection.recv()
-        except EOFError:
+        except GONE:
             worker.process.join(timeout=5)
             raise RunFailedError(
                 f"{worker.name} ended without a word (exit code {worker.process.exitcode}). The episodes before it "

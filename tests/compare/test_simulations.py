@@ -2,17 +2,20 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from robo_rl import envs
+from robo_rl.compare import simulations
 from robo_rl.compare.simulations import AllUnits, Unit, UnitKind, Workers
 from robo_rl.config import EnvConfig
 from robo_rl.errors import RunFailedError, UserError
-from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT
+from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT, SPAWN
 
 CARTPOLE = EnvConfig(name="suite/cartpole-swingup", episode_steps=4)
 KINDS = {"train": UnitKind(CARTPOLE, 2)}
@@ -81,3 +84,12 @@ def test_sigterm_is_left_to_the_parent():
 def test_a_worker_never_imports_jax():
     code = "import sys, robo_rl.compare.simulations; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_a_worker_that_dies_halfway_through_an_answer_is_said_to_have_died():
+    here, there = SPAWN.Pipe()
+    os.write(there.fileno(), struct.pack("!i", 1000) + b"half of an answer")
+    there.close()
+    process = SimpleNamespace(join=lambda timeout: None, exitcode=-9)
+    with pytest.raises(RunFailedError, match=r"simulations 0 died \(exit code -9\)"):
+        simulations._receive(SimpleNamespace(name="simulations 0", connection=here, process=process))

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from robo_rl.errors import ConfigError, DataError, ExportError, RunFailedError
 from robo_rl.recording import record as module
 from robo_rl.recording.record import record
 from robo_rl.recording.settings import RecordConfig, make_policy, parse
+from robo_rl.runtimes.processes import SPAWN
 
 ENV = EnvConfig(name="grasp/cube", episode_steps=3)
 
@@ -82,6 +85,16 @@ def test_a_worker_that_dies_ends_the_recording_with_what_there_is(tmp_path, monk
     monkeypatch.setattr(module, "Child", Doomed)
     with pytest.raises(RunFailedError, match="ended without a word"):
         record(config(tmp_path))
+
+
+def test_a_worker_that_dies_halfway_through_a_block_is_said_to_have_died():
+    worker = SimpleNamespace(name="recorder 0", process=SimpleNamespace(join=lambda timeout: None, exitcode=-9))
+    here, there = SPAWN.Pipe()
+    worker.connection = here
+    os.write(there.fileno(), struct.pack("!i", 1000) + b"half of a block")
+    there.close()
+    with pytest.raises(RunFailedError, match=r"recorder 0 ended without a word \(exit code -9\)"):
+        module._next(worker, lambda: False)
 
 
 @pytest.mark.slow
