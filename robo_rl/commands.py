@@ -40,8 +40,8 @@ def train(options: argparse.Namespace, flags: list[str]) -> int:
     with Progress(config.env_steps, run.path.name) as progress:
         runtime.train(config, run, Display(progress), stop)
     if stop():
-        print(f"Stopped after {max(committed_steps(run.checkpoints), default=0)} environment steps, which stand in "
-              f"{run.checkpoints}; the same command resumes.")  # fmt: skip
+        step = max(committed_steps(run.checkpoints), default=0)
+        print(f"Stopped; {step} environment steps stand in {run.checkpoints}, and the same command goes on from there.")
         return 0
     return summarize(run)
 
