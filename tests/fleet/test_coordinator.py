@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from robo_rl.checkpoints.hashes import item_digest
-from robo_rl.checkpoints.layout import committed_steps
+from robo_rl.checkpoints.hashes import HASHES, item_digest, write_hashes
+from robo_rl.checkpoints.layout import META, RUN, committed_steps
 from robo_rl.checkpoints.pins import condemn
 from robo_rl.checkpoints.run_folder import RunFolder
 from robo_rl.config import Config, EnvConfig, EvaluationConfig
@@ -92,7 +92,13 @@ def test_a_changed_suite_and_a_suite_for_another_task_are_refused(tmp_path):
 def resume(run, **fields):
     """What `robo-rl train` does first when a run is resumed with other fields of `evaluation`."""
     for step in committed_steps(run.checkpoints):
-        (run.checkpoints / str(step) / "run").mkdir(exist_ok=True)
+        folder = run.checkpoints / str(step)
+        before = stub.load(folder / HASHES)
+        for item in (RUN, META):
+            (folder / item).mkdir(exist_ok=True)
+            (folder / item / "whole").touch()
+        write_hashes(folder, (RUN, META))
+        write_json_atomic(folder / HASHES, before | stub.load(folder / HASHES))
     run.begin(Config(env=EnvConfig(name="toy/reach"), evaluation=EvaluationConfig(**fields)), SPEC)
 
 

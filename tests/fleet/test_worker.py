@@ -80,7 +80,7 @@ def test_the_merged_row_and_any_single_episode_can_be_had_again(run):
 
 
 def test_variations_are_other_environments(run):
-    suite = stub.make_suite(variations={"nominal": {}, "named": {"env": {"reward": "sparse"}}})
+    suite = stub.make_suite(variations={"nominal": {}, "named": {"env": {"episode_steps": 5}}})
     for variation in suite.variations:
         evaluate_block(suite, block_of(run, variation=variation))
     assert len(worker._environments) == 2

@@ -109,7 +109,7 @@ def test_a_polite_stop_commits_a_whole_checkpoint(tmp_path, number):
         assert local.end(30) == 0, local.said()
         assert restorable_steps(local.run.checkpoints), local.said()
         assert restorable_steps(local.run.checkpoints)[-1] >= local.env_steps()
-        assert "same command resumes" in local.said()
+        assert "the same command goes on from there" in local.said()
         assert not wait_until_gone(family, 5)
         assert not local.leftovers()
 
