@@ -330,4 +330,7 @@ def _alone(run: RunFolder) -> Iterator[None]:
         return f"Process {owner} is promoting in {run.path} right now. Try again when it has finished."
 
     with exclusive(run.path / "promote.lock", str(os.getpid()), refusal):
+        for pattern in (".promoted.json.*.tmp", ".best.*.tmp"):  # of promotions that were killed within a write
+            for leftover in run.path.glob(pattern):
+                leftover.unlink()
         yield

@@ -312,7 +312,10 @@ def test_what_a_killed_promotion_had_copied_is_not_promoted_with_the_next(tmp_pa
         with pytest.raises(KeyboardInterrupt):
             promote(run)
     shutil.rmtree(run.checkpoints / "300")
+    (run.path / ".promoted.json.1.tmp").touch()
+    (run.path / ".best.1.tmp").symlink_to("nowhere")
     assert promote(run).candidate.step == 100
+    assert list(run.path.glob(".*")) == []
     assert locate(run.path / "best") == (run.path / "best" / "checkpoints", 100)
     assert os.listdir(run.path / "best" / "checkpoints") == ["100"]
 
