@@ -33,7 +33,8 @@ MOST_FILE_LINES = 400
 MOST_FUNCTION_LINES = 80
 # A path or a registry of the machine someone worked on. Written so that no pattern matches itself.
 PRIVATE = re.compile(
-    r"(?<![\w.])/work/(?:main|shared|venv[s]|run[s])|/tmp/(?:task|bash)_|(?<![\w.])/roo[t]/(?!\.)|(?<![\w.])/home/(?!user\b)\w+|"
+    r"(?<![\w.])/work/(?:main|shared|venv[s]|run[s])|/tmp/(?:task|bash)_|"
+    r"(?<![\w.])/roo[t]/(?!\.)|(?<![\w.])/home/(?!user\b)\w+|"
     r"(?:--(?:extra-)?index-url|--find-links|index_ur[l])[ =]|https?://[^\s\"'/]+/(?:[^\s\"']*/)?simple\b"
 )
 
