@@ -80,7 +80,7 @@ def summarize(run: Any) -> int:
     if records:
         step = max(records)
         print(f"\nLast checkpoint, {step} environment steps: {describe(records[step])}")
-    print(f"Everything is in {run.path}. To see it: robo-rl evaluate {os.path.relpath(run.path)} --video grasp.mp4")
+    print(f"Everything is in {run.path}. To see it: robo-rl evaluate {os.path.relpath(run.path)} --video policy.mp4")
     return 0
 
 
