@@ -122,6 +122,7 @@ def make_evaluate(experiment: Experiment, run: RunFolder, learner: Learner, repo
     env, act = experiment.evaluation_env(), greedy(experiment.agent)
 
     def evaluate(episodes: int) -> None:
+        """Judge the policy of this moment; the record has the number of its step."""
         step = learner.counts.env_steps
         film = Film(env) if experiment.config.evaluation.video else None
         results = run_episodes(env, act, learner.policy(), experiment.evaluation_seeds(episodes), film)
