@@ -13,7 +13,7 @@ from robo_rl.errors import CheckpointError, ConfigError
 from robo_rl.experiment import Experiment, build
 from robo_rl.export.loading import expect_fit, load_export
 from robo_rl.files import is_remote
-from robo_rl.roles.evaluator import Film, Greedy, evaluation, greedy, policy_template, run_episodes
+from robo_rl.roles.evaluator import Greedy, greedy, judge, policy_template
 
 
 def locate(path: Path) -> tuple[Path, int]:
@@ -104,10 +104,6 @@ def evaluate_checkpoint(
     except ValueError as error:
         raise ConfigError(f"--episode-seed {first}: {error}") from error
     env = judged.experiment.evaluation_env() if scenario is None else envs.make_batched(*scenario(config))
-    film = Film(env) if video is not None else None
-    results = run_episodes(env, judged.act, judged.policy, episode_seeds, film)
-    if film is not None and video is not None:
-        film.write(video, results[0])
-    record = evaluation(env, judged.name, results)
+    record = judge(env, judged.act, judged.policy, judged.name, episode_seeds, video)
     env.close()
     return record

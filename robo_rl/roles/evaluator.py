@@ -98,6 +98,22 @@ class Film:
         write_video(path, self.frames[: first.length + 1], self._env.spec.control_hz)
 
 
+def judge(
+    env: BatchedEnvironment,
+    act: Greedy,
+    policy: Policy,
+    checkpoint: int | str,
+    episode_seeds: Sequence[int],
+    video: Path | None = None,
+) -> dict[str, Any]:
+    """The `evaluation` record of one episode per seed; `video` gets the film of the first one."""
+    film = Film(env) if video is not None else None
+    episodes = run_episodes(env, act, policy, episode_seeds, film)
+    if film is not None and video is not None:
+        film.write(video, episodes[0])
+    return evaluation(env, checkpoint, episodes)
+
+
 def policy_template(agent: Agent) -> Policy:
     """A policy with the shapes of this agent's, on this machine's devices, to restore checkpoints into."""
     return jax.jit(lambda key: agent.policy(agent.init(key)))(jax.random.key(0))

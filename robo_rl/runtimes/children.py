@@ -15,7 +15,7 @@ from robo_rl.config import Config
 from robo_rl.errors import CheckpointError, RunFailedError
 from robo_rl.experiment import Experiment, build, with_data
 from robo_rl.metrics.sinks import MetricsWriter
-from robo_rl.roles.evaluator import Film, evaluation, follow, greedy, policy_template, run_episodes
+from robo_rl.roles.evaluator import follow, greedy, judge, policy_template
 from robo_rl.roles.exchange import Reply
 from robo_rl.roles.journal import Journal, restored
 from robo_rl.roles.learner import Counts, Learner
@@ -143,7 +143,7 @@ def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
                 final.append(what)
         return final[-1] if final else None
 
-    def judge(step: int, episodes: int) -> None:
+    def judge_step(step: int, episodes: int) -> None:
         """Evaluate a step and write the result; nothing if retention took the step away meanwhile."""
         try:
             policy = load_policy(run.checkpoints, step, template)
@@ -151,11 +151,8 @@ def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
             if step in committed_steps(run.checkpoints):
                 raise
             return
-        film = Film(env) if config.evaluation.video else None
-        results = run_episodes(env, act_greedily, policy, experiment.evaluation_seeds(episodes), film)
-        record = evaluation(env, step, results)
-        if film is not None:
-            film.write(run.videos / f"{step}.mp4", results[0])
+        video = run.videos / f"{step}.mp4" if config.evaluation.video else None
+        record = judge(env, act_greedily, policy, step, experiment.evaluation_seeds(episodes), video)
         run.write_evaluation(step, record)
         judged[step] = episodes
         report.send(("evaluation", record))
@@ -163,7 +160,7 @@ def evaluator_main(report: Connection, config: Config, folder: Path) -> None:
     follow(
         lambda: committed_steps(run.checkpoints),
         lambda: judged,
-        judge,
+        judge_step,
         final_step,
         episodes=config.evaluation.episodes,
         final_episodes=config.evaluation.final_episodes,

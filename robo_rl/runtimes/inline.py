@@ -13,7 +13,7 @@ from robo_rl.data.episode import RecordedEpisode
 from robo_rl.experiment import Experiment, build, episode_writer, with_data
 from robo_rl.metrics.sinks import MetricsWriter
 from robo_rl.roles.actor import Actor
-from robo_rl.roles.evaluator import Film, evaluation, greedy, run_episodes
+from robo_rl.roles.evaluator import greedy, judge
 from robo_rl.roles.exchange import Reply
 from robo_rl.roles.journal import Journal, Report, restored
 from robo_rl.roles.learner import Counts, Learner
@@ -124,11 +124,8 @@ def make_evaluate(experiment: Experiment, run: RunFolder, learner: Learner, repo
     def evaluate(episodes: int) -> None:
         """Judge the policy of this moment; the record has the number of its step."""
         step = learner.counts.env_steps
-        film = Film(env) if experiment.config.evaluation.video else None
-        results = run_episodes(env, act, learner.policy(), experiment.evaluation_seeds(episodes), film)
-        if film is not None:
-            film.write(run.videos / f"{step}.mp4", results[0])
-        record = evaluation(env, step, results)
+        video = run.videos / f"{step}.mp4" if experiment.config.evaluation.video else None
+        record = judge(env, act, learner.policy(), step, experiment.evaluation_seeds(episodes), video)
         run.write_evaluation(step, record)
         report("evaluation", record)
 
