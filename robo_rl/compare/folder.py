@@ -19,6 +19,7 @@ from robo_rl.compare.cohorts import Cohort, cohorts
 from robo_rl.compare.plan import Cell, CompareConfig, shared_part, shared_part_hash
 from robo_rl.compare.scores import COLUMNS
 from robo_rl.config import Config
+from robo_rl.critics.heads import unread_fields
 from robo_rl.errors import ConfigError, UserError
 from robo_rl.files import read_json, write_atomic, write_json_atomic
 
@@ -159,14 +160,18 @@ def _devices(among: Iterable[Cohort]) -> list[str]:
 
 
 def _refuse_stranger(cohort: Cohort, config: Config, seeds: Sequence[int]) -> None:
-    """Raise ConfigError if what was trained in the folder of a cohort is not part of what is asked for now."""
+    """Raise ConfigError if what was trained in the folder of a cohort is not part of what is asked for now.
+
+    Fields that its loss does not read may differ: a cell of MSE is the same whatever the bins.
+    """
     if not cohort.record.get("config"):  # it died before it could say
         return
     is_part = set(cohort.seeds) <= set(seeds)
+    unread = [f"agent.critic.{name}" for name in unread_fields(config.agent.critic)]
     fields = differences(
         {**cohort.record["config"], "seeds": cohort.seeds},
         {**config.model_dump(mode="json"), "seeds": cohort.seeds if is_part else list(seeds)},
-        MAY_CHANGE_IN_CELL,
+        (*MAY_CHANGE_IN_CELL, *unread),
     )
     if fields:
         raise ConfigError(

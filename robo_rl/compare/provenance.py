@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from robo_rl.compare.plan import shared_part_hash
 from robo_rl.compare.results import Results
+from robo_rl.config import HeadConfig
+from robo_rl.critics.heads import unread_fields
 
 SUM_TOLERANCE = 0.01
 """How far apart the sums of first weights may be where rounding alone tells them apart: by tens for other keys."""
@@ -53,12 +55,31 @@ def _origin(sitting: Mapping[str, Any]) -> dict[str, str]:
 
 def _configurations(results: Results) -> str:
     configs = [cell.record["config"] for cell in results.cells if cell.record.get("config")]
-    hashes = {shared_part_hash(config, results.plan.get("axes") or {}) for config in configs}
+    hashes = {shared_part_hash(config, results.plan.get("axes") or {}) for config in _as_read(configs)}
     if len(hashes) > 1:
         return f"NOT the configuration: {len(hashes)} different ones beyond loss, task, seed and axes"
     if not hashes:
         return "configurations were not recorded"
     return f"one configuration for all cells but for loss, task, seed and axes (sha256 {hashes.pop()[:12]}...)"
+
+
+def _as_read(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The configs, with the fields that a loss makes nothing of as the cells have them that do read them."""
+    heads = [HeadConfig.model_validate(_head_fields(config)) for config in configs]
+    values: dict[str, Any] = {}
+    for head in heads:
+        for name in HeadConfig.model_fields.keys() - unread_fields(head):
+            values.setdefault(name, getattr(head, name))
+    read = []
+    for config, head in zip(configs, heads, strict=True):
+        filled = {name: values.setdefault(name, getattr(head, name)) for name in unread_fields(head)}
+        agent = config["agent"]
+        read.append({**config, "agent": {**agent, "critic": {**agent["critic"], **filled}}})
+    return read
+
+
+def _head_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config["agent"]["critic"].items() if name in HeadConfig.model_fields}
 
 
 class _Begun(NamedTuple):

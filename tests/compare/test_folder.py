@@ -61,6 +61,20 @@ def test_a_cell_from_elsewhere_is_taken_if_it_was_trained_alike_and_refused_by_f
         begin(tmp_path)
 
 
+def test_a_cell_may_differ_in_what_its_loss_does_not_read(tmp_path):
+    folder, plan, planned = begin(tmp_path, axes={})
+    mse, c51 = folder.cohorts(plan, planned)
+    for cell, cohort in zip(planned, (mse, c51), strict=True):
+        config = training_config(plan, cell, Config()).model_dump(mode="json")
+        config["agent"]["critic"]["bins"] = 11
+        record = {"loss": cell.loss, "task": "a/b", "status": "finished", "seeds": [7, 8], "config": config}
+        cohort.folder.write_record(record)
+    with pytest.raises(ConfigError, match=r"cells/c51-a_b holds(?s:.*)agent\.critic\.bins: 11 -> 101"):
+        begin(tmp_path, axes={})
+    c51.folder.record_file.unlink()
+    begin(tmp_path, axes={})
+
+
 def test_seeds_may_be_added_and_none_left_out(tmp_path, monkeypatch):
     folder, plan, planned = begin(tmp_path)
     config = training_config(plan, planned[0], Config()).model_dump(mode="json")

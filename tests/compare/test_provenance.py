@@ -46,6 +46,15 @@ def test_a_cell_with_another_field_is_no_equal_configuration(told):
     assert "NOT the configuration: 2 different ones" in held_equal(told(change))
 
 
+@pytest.mark.parametrize(("loss", "equal"), [("mse", True), ("hl_gauss", False)])
+def test_bins_are_part_of_what_is_equal_for_those_alone_that_have_any(told, loss, equal):
+    def change(record):
+        if record["loss"] == loss and record["task"] == made_up.TASKS[0]:
+            record["config"]["agent"]["critic"]["bins"] = 11
+
+    assert ("one configuration for all cells" in held_equal(told(change))) == equal
+
+
 def test_what_was_not_recorded_is_not_claimed(told):
     text = held_equal(told(lambda record: record.update(config={}, initial_weights={})))
     assert text == "configurations were not recorded; initial weights were not recorded"

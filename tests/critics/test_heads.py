@@ -2,6 +2,7 @@ import pytest
 
 from robo_rl.config import CriticConfig
 from robo_rl.critics import HEADS, make_head
+from robo_rl.critics.heads import unread_fields
 from robo_rl.errors import ConfigError
 
 
@@ -33,3 +34,21 @@ def test_the_default_is_in_the_table():
 def test_every_field_reaches_its_head(loss, change):
     # Fields that are accepted and never used cost a published method its result (traps B9).
     assert make_head(CriticConfig(loss=loss, **change)) != make_head(CriticConfig(loss=loss))
+
+
+@pytest.mark.parametrize(
+    ("loss", "read"),
+    [
+        ("mse", set()),
+        ("log_loss", set()),
+        ("huber", {"huber_kappa"}),
+        ("quantile", {"quantiles", "huber_kappa"}),
+        ("two_hot", {"bins"}),
+        ("symexp_two_hot", {"bins"}),
+        ("c51", {"bins"}),
+        ("hl_gauss", {"bins", "padding_bins", "sigma_to_width"}),
+    ],
+)
+def test_what_a_loss_does_not_read_is_known(loss, read):
+    fields = {"bins", "padding_bins", "sigma_to_width", "quantiles", "huber_kappa"}
+    assert unread_fields(CriticConfig(loss=loss)) == fields - read
