@@ -9,6 +9,7 @@ from rich.table import Table
 
 from robo_rl.checkpoints.layout import committed_steps, restorable_steps
 from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.files import is_remote
 from robo_rl.fleet.presence import read_presence
 from robo_rl.metrics.sinks import read_rows
 
@@ -24,10 +25,7 @@ def print_status(folder: Path, console: Console | None = None) -> int:
     said = run.status() or {}
     table = Table.grid(padding=(0, 2))
     is_running = run.is_running()
-    state = (
-        said.get("state", "never started") if is_running or said.get("state") in ("finished", "failed") else "stopped"
-    )
-    table.add_row("state", f"{state} (process {said['pid']})" if is_running and "pid" in said else state)
+    table.add_row("state", state_line(run, said, is_running))
     rows = read_rows(run.metrics_file) if run.metrics_file.exists() else []
     if rows:
         last = rows[-1]
@@ -55,6 +53,18 @@ def print_status(folder: Path, console: Console | None = None) -> int:
         table.add_row(name, text)
     (console or Console()).print(table)
     return 0
+
+
+def state_line(run: RunFolder, said: dict[str, Any], is_running: bool) -> str:
+    """What the training does, by its lock; of a run in an object store, which has none, what it last said and when."""
+    state = said.get("state", "never started")
+    if state in ("finished", "failed", "stopped", "never started"):
+        return state
+    if is_remote(run.path):
+        return f"{state}, said {time.time() - said['time']:.0f} s ago; an object store does not show whether it lives"
+    if not is_running:
+        return "stopped"
+    return f"{state} (process {said['pid']})" if "pid" in said else state
 
 
 def fleet_lines(said: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from robo_rl.data.play import Intend
 from robo_rl.errors import ConfigError
 from robo_rl.evaluation import config_of, is_export, locate, open_checkpoint
 from robo_rl.export.loading import expect_fit
+from robo_rl.files import as_path
 from robo_rl.specs import EnvSpec, Observation
 
 PROGRAM = "robo-rl data record"
@@ -52,7 +53,7 @@ def parse(flags: Sequence[str]) -> RecordConfig:
     if policy in (None, "scripted", "random"):
         return tyro.cli(RecordConfig, args=list(flags), prog=PROGRAM)
     # Not by opening it, which would load MuJoCo before anyone knows whether something is to be drawn.
-    env = config_of(Path(policy)).env
+    env = config_of(as_path(policy)).env
     # `construct`, because the fields without a default have none here either.
     default = RecordConfig.model_construct(out=tyro.MISSING, episodes=tyro.MISSING, env=env, policy=policy)
     return tyro.cli(RecordConfig, args=list(flags), default=default, prog=PROGRAM)
@@ -64,9 +65,9 @@ def settled(config: RecordConfig) -> RecordConfig:
     Raises:
         CheckpointError: the run has no checkpoint.
     """
-    if config.policy in ("scripted", "random") or is_export(Path(config.policy)):
+    if config.policy in ("scripted", "random") or is_export(as_path(config.policy)):
         return config
-    folder, step = locate(Path(config.policy))
+    folder, step = locate(as_path(config.policy))
     return config.model_copy(update={"policy": str(folder / str(step))})
 
 
@@ -98,6 +99,6 @@ def make_policy(
         if true_state is None or config.env.observation == "state":
             return intend, name
         return lambda observation: intend(true_state()), name
-    judged = open_checkpoint(Path(config.policy))
+    judged = open_checkpoint(as_path(config.policy))
     expect_fit(judged.experiment.spec, spec, config.policy)
     return lambda observation: np.asarray(judged.act(judged.policy, observation)), f"{judged.name}"

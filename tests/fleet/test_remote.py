@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from robo_rl import cli
+from robo_rl import cli, envs
 from robo_rl.checkpoints.hashes import item_digest
 from robo_rl.checkpoints.layout import committed_steps
 from robo_rl.checkpoints.reader import load_meta, load_policy
@@ -22,6 +22,7 @@ from robo_rl.fleet.presence import fleet_lock
 from robo_rl.fleet.promote import promote
 from robo_rl.fleet.table import read_table
 from robo_rl.fleet.worker import evaluate_block
+from robo_rl.recording.settings import make_policy, parse, settled
 from robo_rl.runtimes import inline
 from tests.fleet import stub
 from tests.fleet.object_store import object_store, upload
@@ -183,3 +184,25 @@ def test_status_and_export_read_a_run_there(local, store, tmp_path, capsys):
     assert there.config == here.config == one.config
     observation = {name: np.zeros((1, *array.shape), array.dtype) for name, array in here.spec.observation.items()}
     assert np.array_equal(there.act(observation), here.act(observation))
+
+
+def test_a_data_set_is_recorded_with_a_policy_from_there(local, store, tmp_path):
+    upload(local.path, URI, store)
+    [step] = committed_steps(local.checkpoints)
+    flags = ["--episodes", "1", "--out", str(tmp_path / "data")]
+    there, here = (settled(parse(["--policy", str(place), *flags])) for place in (URI, local.path))
+    assert there.env == here.env
+    assert there.policy == f"{URI}/checkpoints/{step}"
+    spec = envs.make(there.env, 0).spec
+    observation = {name: np.zeros((1, *array.shape), array.dtype) for name, array in spec.observation.items()}
+    actions = [make_policy(config, spec)[0](observation) for config in (there, here)]
+    np.testing.assert_array_equal(*actions)
+
+
+@pytest.mark.parametrize(("said", "shown"), [("training", "training, said 4"), ("finished", "finished")])
+def test_what_trains_elsewhere_is_not_said_to_have_stopped(local, store, capsys, said, shown):
+    upload(local.path, URI, store)
+    write_json_atomic(RunFolder(URI).status_file, {"state": said, "time": time.time() - 40, "pid": 7})
+    assert cli.main(["status", URI]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("state")]
+    assert line.split(maxsplit=1)[1].startswith(shown)
