@@ -156,6 +156,10 @@ class SACConfig(Section):
     critic_network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     learning_rate: float = Field(default=3e-4, gt=0, description="AdamW, actor and critics.")
+    learning_rate_decay_updates: int = Field(
+        default=0, ge=0, description="Updates over which it falls in a line to `final_learning_rate`; 0: it stays."
+    )
+    final_learning_rate: float = Field(default=3e-5, gt=0, description="Where the falling learning rate ends.")
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decay of kernels, actor and critics.")
     max_gradient_norm: float = Field(default=10.0, gt=0, description="Gradients are clipped to this global norm.")
     target_rate: float = Field(
@@ -205,6 +209,10 @@ class QTOptConfig(Section):
     critic_network: NetworkConfig = NetworkConfig()
     image: ImageConfig = ImageConfig()
     learning_rate: float = Field(default=3e-4, gt=0, description="AdamW.")
+    learning_rate_decay_updates: int = Field(
+        default=0, ge=0, description="Updates over which it falls in a line to `final_learning_rate`; 0: it stays."
+    )
+    final_learning_rate: float = Field(default=3e-5, gt=0, description="Where the falling learning rate ends.")
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW's decay of kernels.")
     max_gradient_norm: float = Field(default=10.0, gt=0, description="Gradients are clipped to this global norm.")
     target_rate: float = Field(

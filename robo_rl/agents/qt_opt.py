@@ -213,7 +213,7 @@ def make_qt_opt(config: QTOptConfig, spec: EnvSpec, head: ValueHead) -> Agent:
         network=make_convolutional_q_network(config.critic_network, config.image, spec, head.num_outputs)
         if sees
         else make_q_network(config.critic_network, spec, head.num_outputs),
-        optimizer=make_optimizer(config.learning_rate, config.weight_decay, config.max_gradient_norm),
+        optimizer=make_optimizer(config),
         least_return=(config.value_range or return_bounds(spec, config.discount))[0],
     )
     return Agent(qt_opt.init, qt_opt.act, qt_opt.update, qt_opt.policy, qt_opt.observe)

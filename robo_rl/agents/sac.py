@@ -214,7 +214,7 @@ def make_sac(config: SACConfig, spec: EnvSpec, head: ValueHead) -> Agent:
         critic=ensemble(
             make_critic(config.critic_network, spec, head.num_outputs, config.image), config.critic.ensemble
         ),
-        optimizer=make_optimizer(config.learning_rate, config.weight_decay, config.max_gradient_norm),
+        optimizer=make_optimizer(config),
         temperature_optimizer=optax.adam(config.temperature_learning_rate),
     )
     return Agent(init=sac.init, act=sac.act, update=sac.update, policy=sac.policy, observe=sac.observe)

@@ -16,7 +16,7 @@ import numpy as np
 from robo_rl.checkpoints.locks import exclusive
 from robo_rl.checkpoints.manifest import differences, processor, revision, versions
 from robo_rl.compare.cohorts import Cohort, cohorts
-from robo_rl.compare.plan import Cell, CompareConfig, shared_part, shared_part_hash
+from robo_rl.compare.plan import Cell, CompareConfig, shared_part, shared_part_hash, with_defaults
 from robo_rl.compare.scores import COLUMNS
 from robo_rl.config import Config
 from robo_rl.critics.heads import unread_fields
@@ -70,7 +70,7 @@ class ComparisonFolder:
             added = sorted(set(plan.seeds) - set(about["config"]["seeds"]))
             has_all = set(about["config"]["seeds"]) <= set(plan.seeds)
             fields = differences(
-                {**about["config"], "training": about["training"]},
+                {**about["config"], "training": shared_part(with_defaults(about["training"]), plan.axes)},
                 {**new, "training": training},
                 (*MAY_CHANGE, *(["seeds"] if has_all else [])),
             )
@@ -169,7 +169,7 @@ def _refuse_stranger(cohort: Cohort, config: Config, seeds: Sequence[int]) -> No
     is_part = set(cohort.seeds) <= set(seeds)
     unread = [f"agent.critic.{name}" for name in unread_fields(config.agent.critic)]
     fields = differences(
-        {**cohort.record["config"], "seeds": cohort.seeds},
+        {**with_defaults(cohort.record["config"]), "seeds": cohort.seeds},
         {**config.model_dump(mode="json"), "seeds": cohort.seeds if is_part else list(seeds)},
         (*MAY_CHANGE_IN_CELL, *unread),
     )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from robo_rl.compare.plan import shared_part_hash
+from robo_rl.compare.plan import shared_part_hash, with_defaults
 from robo_rl.compare.results import Results
 from robo_rl.config import HeadConfig
 from robo_rl.critics.heads import unread_fields
@@ -54,7 +54,7 @@ def _origin(sitting: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _configurations(results: Results) -> str:
-    configs = [cell.record["config"] for cell in results.cells if cell.record.get("config")]
+    configs = [with_defaults(cell.record["config"]) for cell in results.cells if cell.record.get("config")]
     hashes = {shared_part_hash(config, results.plan.get("axes") or {}) for config in _as_read(configs)}
     if len(hashes) > 1:
         return f"NOT the configuration: {len(hashes)} different ones beyond loss, task, seed and axes"

@@ -184,15 +184,20 @@ def program(config):
     return jax.jit(life).lower(jax.random.key(0)).as_text()
 
 
+READ = {"weight_decay": 0.01, "learning_rate_decay_updates": 50}
+"""Fields at 0 that leave another without an effect."""
+
+
 @functools.cache
 def base_program(loss):
-    return program(changed(critic__loss=loss, weight_decay=0.01))
+    return program(changed(critic__loss=loss, **READ))
 
 
 CHANGES = {
     "critic__bins": 21, "critic__padding_bins": 5, "critic__sigma_to_width": 0.6, "critic__quantiles": 7,
     "critic__huber_kappa": 0.5, "critic_network__kind": "residual", "critic_network__width": 8,
     "critic_network__depth": 2, "critic_network__layer_norm": False, "learning_rate": 1e-3, "weight_decay": 0.1,
+    "learning_rate_decay_updates": 1000, "final_learning_rate": 1e-4,
     "max_gradient_norm": 1.0, "target_rate": 0.1, "target_lag": 7, "conservatism": 0.5, "value_range": (0.0, 50.0),
     "acting_search__samples": 9, "acting_search__elites": 2, "acting_search__iterations": 3,
     "target_search__samples": 9, "target_search__elites": 2, "target_search__iterations": 3,
@@ -204,7 +209,7 @@ LOSS_OF = {"critic__quantiles": "quantile", "critic__huber_kappa": "huber"}
 @pytest.mark.parametrize("field", CHANGES)
 def test_every_field_changes_the_program(field):
     loss = LOSS_OF.get(field, "hl_gauss")
-    config = changed(**{"critic__loss": loss, "weight_decay": 0.01, field: CHANGES[field]})
+    config = changed(**{"critic__loss": loss, **READ, field: CHANGES[field]})
     assert program(config) != base_program(loss)
 
 

@@ -171,7 +171,7 @@ def test_without_reward_scaling_there_is_no_room_to_speak_of():
 
 def test_weight_decay_touches_kernels_only():
     params = {"layer": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}}
-    optimizer = make_optimizer(0.1, weight_decay=0.5, max_gradient_norm=1.0)
+    optimizer = make_optimizer(changed(learning_rate=0.1, weight_decay=0.5, max_gradient_norm=1.0))
     no_gradient = jax.tree.map(jnp.zeros_like, params)
     updates, _ = optimizer.update(no_gradient, optimizer.init(params), params)
     np.testing.assert_allclose(updates["layer"]["kernel"], -0.05, rtol=1e-6)
@@ -183,11 +183,22 @@ def test_weight_decay_touches_kernels_only():
 
 
 def test_gradients_are_clipped_to_their_norm():
-    optimizer = make_optimizer(1.0, weight_decay=0.0, max_gradient_norm=1.0)
+    optimizer = make_optimizer(changed(learning_rate=1.0, max_gradient_norm=1.0))
     params = {"w": jnp.zeros(2)}
     _, state = optimizer.update({"w": jnp.array([300.0, 400.0])}, optimizer.init(params), params)
     first_moment = next(x for x in jax.tree.leaves(state) if x.shape == (2,))
     np.testing.assert_allclose(first_moment, 0.1 * np.array([0.6, 0.8]), rtol=1e-5)
+
+
+def test_the_learning_rate_falls_in_a_line_and_stays_where_it_ends():
+    config = changed(learning_rate=0.1, learning_rate_decay_updates=4, final_learning_rate=0.02, max_gradient_norm=1e9)
+    optimizer, params = make_optimizer(config), {"bias": jnp.zeros(1)}
+    state, steps = optimizer.init(params), []
+    for _ in range(6):
+        # Of a gradient that never changes, Adam's step is the learning rate.
+        updates, state = optimizer.update({"bias": jnp.ones(1)}, state, params)
+        steps.append(-float(updates["bias"][0]))
+    np.testing.assert_allclose(steps, [0.1, 0.08, 0.06, 0.04, 0.02, 0.02], rtol=1e-4)
 
 
 def program(config):
@@ -208,9 +219,13 @@ def program(config):
     return jax.jit(life).lower(jax.random.key(0)).as_text()
 
 
+READ = {"weight_decay": 0.01, "learning_rate_decay_updates": 50}
+"""Fields at 0 that leave another without an effect."""
+
+
 @functools.cache
 def base_program(loss):
-    return program(changed(critic__loss=loss, weight_decay=0.01))
+    return program(changed(critic__loss=loss, **READ))
 
 
 CHANGES = {
@@ -219,6 +234,7 @@ CHANGES = {
     "actor_network__kind": "residual", "actor_network__width": 8, "actor_network__depth": 2,
     "actor_network__layer_norm": False, "critic_network__kind": "residual", "critic_network__width": 8,
     "critic_network__depth": 2, "critic_network__layer_norm": False, "learning_rate": 1e-3, "weight_decay": 0.1,
+    "learning_rate_decay_updates": 1000, "final_learning_rate": 1e-4,
     "max_gradient_norm": 1.0, "target_rate": 0.1, "initial_temperature": 0.5, "temperature_learning_rate": 1e-2,
     "exploration_octaves": 3,
     "target_entropy_per_dimension": -1.0, "entropy_in_target": False, "normalize_observations": False,
@@ -231,12 +247,12 @@ LOSS_OF = {"critic__quantiles": "quantile", "critic__huber_kappa": "huber"}
 def test_every_field_changes_the_program(field):
     # A field that is accepted and has no effect cost a published method its result (traps B9, D6).
     loss = LOSS_OF.get(field, "hl_gauss")
-    config = changed(**{"critic__loss": loss, "weight_decay": 0.01, field: CHANGES[field]})
+    config = changed(**{"critic__loss": loss, **READ, field: CHANGES[field]})
     assert program(config) != base_program(loss)
 
 
 def test_the_same_config_gives_the_same_program():
-    assert program(changed(critic__loss="hl_gauss", weight_decay=0.01)) == base_program("hl_gauss")
+    assert program(changed(critic__loss="hl_gauss", **READ)) == base_program("hl_gauss")
 
 
 def test_the_list_of_fields_is_complete():

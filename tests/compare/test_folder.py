@@ -75,6 +75,29 @@ def test_a_cell_may_differ_in_what_its_loss_does_not_read(tmp_path):
     begin(tmp_path, axes={})
 
 
+def test_a_field_that_is_younger_than_a_cell_counts_as_its_default(tmp_path):
+    folder, plan, planned = begin(tmp_path)
+    config = training_config(plan, planned[0], Config()).model_dump(mode="json")
+    del config["agent"]["target_rate"]
+    about = json.loads(folder.comparison_file.read_text())
+    del about["training"]["agent"]["target_rate"]
+    folder.comparison_file.write_text(json.dumps(about))
+    place = folder.cohorts(plan, planned)[0].folder
+    record = {"loss": "mse", "task": "a/b", "status": "finished", "seeds": [7, 8], "config": config}
+    place.write_record(record)
+    begin(tmp_path)
+    other = Config.model_validate({"agent": {"target_rate": 0.5}})
+    with pytest.raises(ConfigError, match=r"training\.agent\.target_rate: 0\.005 -> 0\.5"):
+        begin(tmp_path, base=other)
+    folder.comparison_file.unlink()
+    with pytest.raises(ConfigError, match=r"mse-a_b(?s:.*)agent\.target_rate: 0\.005 -> 0\.5"):
+        begin(tmp_path, base=other)
+    # A field that is gone is not taken for one that never mattered.
+    place.write_record(record | {"config": {**config, "agent": {**config["agent"], "of_old": 3}}})
+    with pytest.raises(ConfigError, match=r"agent\.of_old: 3 -> \(no such field\)"):
+        begin(tmp_path)
+
+
 def test_seeds_may_be_added_and_none_left_out(tmp_path, monkeypatch):
     folder, plan, planned = begin(tmp_path)
     config = training_config(plan, planned[0], Config()).model_dump(mode="json")

@@ -55,6 +55,20 @@ def test_bins_are_part_of_what_is_equal_for_those_alone_that_have_any(told, loss
     assert ("one configuration for all cells" in held_equal(told(change))) == equal
 
 
+def test_a_field_that_some_cells_are_too_old_for_counts_as_its_default(told):
+    def older(record):
+        if record["loss"] == "mse":
+            del record["config"]["agent"]["target_rate"]
+
+    assert "one configuration for all cells" in held_equal(told(older))
+
+    def other(record):
+        if record["loss"] == "hl_gauss":
+            record["config"]["agent"]["target_rate"] = 0.5
+
+    assert "NOT the configuration: 2 different ones" in held_equal(told(other))
+
+
 def test_what_was_not_recorded_is_not_claimed(told):
     text = held_equal(told(lambda record: record.update(config={}, initial_weights={})))
     assert text == "configurations were not recorded; initial weights were not recorded"
