@@ -13,7 +13,7 @@ from robo_rl.fleet.coordinator import Mode, Tally, run_fleet
 from robo_rl.fleet.executor import ProcessExecutor
 from robo_rl.fleet.report import leaderboard
 from robo_rl.fleet.suite import Suite, load_suite, run_config, suite_for
-from robo_rl.fleet.table import read_table, require_parquet, write_csv, write_file, write_parquet
+from robo_rl.fleet.table import read_environments, read_table, require_parquet, write_csv, write_file, write_parquet
 from robo_rl.fleet.worker import evaluate_block, warm_up
 from robo_rl.render import gl_backend
 from robo_rl.runtimes.processes import ACTOR_ENVIRONMENT
@@ -79,9 +79,10 @@ def _write_report(runs: Sequence[RunFolder], suites: dict[str, Suite], with_parq
         folder = Path.cwd()
     else:
         folder = Path(os.path.commonpath([run.path for run in runs]))
-    rows = read_table((run, suites[str(run.path)].name) for run in runs)
+    named = [(run, suites[str(run.path)].name) for run in runs]
+    rows = read_table(named)
     write_csv(folder / "leaderboard.csv", rows)
-    write_file(folder / "leaderboard.html", leaderboard(rows).encode())
+    write_file(folder / "leaderboard.html", leaderboard(rows, read_environments(named)).encode())
     if with_parquet:
         write_parquet(folder / "leaderboard.parquet", rows)
     print(f"{len(rows)} rows in {folder / 'leaderboard.html'} and leaderboard.csv")

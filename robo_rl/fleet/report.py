@@ -1,9 +1,10 @@
 """leaderboard.html: one file without scripts, fonts or images from elsewhere, so that it can be mailed or archived."""
 
 import html
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from robo_rl.checkpoints.manifest import differences
 from robo_rl.fleet.chart import COLOURS, chart, told
 from robo_rl.fleet.table import Row
 
@@ -27,10 +28,17 @@ white-space: pre-wrap; overflow-wrap: anywhere; margin: .5em 0 0 } summary { cur
 """
 
 
-def leaderboard(rows: Sequence[Row]) -> str:
-    """The page: the best checkpoint of each variation, every variation's checkpoints over time, the worst episodes."""
+def leaderboard(rows: Sequence[Row], environments: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page: the best checkpoint of each variation, every variation's checkpoints over time, the worst episodes.
+
+    Only what was played in the same environment is ranked together. `environments` are the fields that
+    `Row.environment` stands for; where runs differ in them, the page says which.
+    """
     runs = list(dict.fromkeys(row.run for row in rows))
-    groups = [list(group) for _, group in itertools.groupby(sorted(rows, key=_variation), key=_variation)]
+    groups: dict[_Played, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row.suite, row.variation)):
+        groups.setdefault(_played(row), []).append(row)
+    titles = _titles(groups)
     checkpoints = len({(row.run, row.step, row.policy) for row in rows})
     counts = (
         f"{checkpoints} checkpoints of {', '.join(runs) or 'no run'}; {sum(row.episodes for row in rows):,} episodes."
@@ -38,9 +46,10 @@ def leaderboard(rows: Sequence[Row]) -> str:
     parts = [
         "<h1>Leaderboard</h1>",
         f"<p class=soft>{html.escape(counts)} In brackets and as bars: 95 % intervals.</p>",
-        f"<h2>Best of each variation</h2>{_best_table(groups, runs)}",
+        f"<h2>Best of each variation</h2>{_best_table(groups.values(), runs, titles)}",
+        _told_apart(titles, environments),
         f"<h2>Checkpoints over time</h2>{_legend(runs)}<div class=cards>",
-        *(_card(group, runs) for group in groups),
+        *(_card(group, runs, titles[played]) for played, group in groups.items()),
         "</div>",
     ]
     page = "\n".join(parts)
@@ -60,15 +69,43 @@ def video_command(row: Row, seed: int) -> str:
     )
 
 
-def _variation(row: Row) -> tuple[str, str]:
-    return row.suite, row.variation
+_Played = tuple[str, str, str]
+
+
+def _played(row: Row) -> _Played:
+    return row.suite, row.variation, row.environment
+
+
+def _titles(played: Iterable[_Played]) -> dict[_Played, str]:
+    """The variation's name, and a number from the second environment on in which runs played it."""
+    titles: dict[_Played, str] = {}
+    for suite, variation, environment in played:
+        number = 1 + sum(known[:2] == (suite, variation) for known in titles)
+        titles[suite, variation, environment] = variation if number == 1 else f"{variation}, environment {number}"
+    return titles
+
+
+def _told_apart(titles: Mapping[_Played, str], environments: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each environment after a variation's first: in what it differs from that one."""
+    firsts: dict[tuple[str, str], str] = {}
+    lines = []
+    for (suite, variation, environment), title in titles.items():
+        first = firsts.setdefault((suite, variation), environment)
+        if environment == first:
+            continue
+        fields = differences(environments.get(first, {}), environments.get(environment, {}))
+        lines.append(
+            f"<p>{html.escape(title)}: not ranked with {html.escape(variation)}, since it is not the same environment "
+            f"(there -&gt; here): <span class=soft>{html.escape('; '.join(fields))}</span></p>"
+        )
+    return "".join(lines)
 
 
 def _best(rows: Sequence[Row]) -> Row:
     return max(rows, key=lambda row: (row.score, row.return_mean, row.step))
 
 
-def _best_table(groups: Sequence[Sequence[Row]], runs: Sequence[str]) -> str:
+def _best_table(groups: Iterable[Sequence[Row]], runs: Sequence[str], titles: Mapping[_Played, str]) -> str:
     several = len(runs) > 1
     head = f"<tr><th>Variation{'<th>Run' if several else ''}<th class=number>Step<th class=number>Score"
     cells = [f"{head}<th class='number spare'>Return<th class='number spare'>Episodes"]
@@ -77,7 +114,7 @@ def _best_table(groups: Sequence[Sequence[Row]], runs: Sequence[str]) -> str:
         returned = f"{best.return_mean:.1f} [{best.return_low:.1f}, {best.return_high:.1f}]"
         kept = "" if best.is_there else " <span class=soft>(no longer kept)</span>"
         cells.append(
-            f"<tr><td>{html.escape(best.variation)}{f'<td>{html.escape(best.run)}' if several else ''}"
+            f"<tr><td>{html.escape(titles[_played(best)])}{f'<td>{html.escape(best.run)}' if several else ''}"
             f"<td class=number>{best.step:,}{kept}<td class=number>{told(best)}"
             f"<td class='number spare'>{returned}<td class='number spare'>{best.episodes}"
         )
@@ -94,13 +131,13 @@ def _legend(runs: Sequence[str]) -> str:
     return f"<p>{''.join(keys)}</p>"
 
 
-def _card(group: Sequence[Row], runs: Sequence[str]) -> str:
+def _card(group: Sequence[Row], runs: Sequence[str], name: str) -> str:
     """One variation: its chart, and the worst episodes of its best checkpoint."""
     # Every run keeps its colour, whether or not it was judged in this variation
     lines = {run: [row for row in group if row.run == run] for run in runs}
     best = _best(group)
     what = "success rate" if best.success_rate is not None else "return"
-    title = f"<h3>{html.escape(best.variation)}</h3><p class=soft>suite {html.escape(best.suite)}, {what} over "
+    title = f"<h3>{html.escape(name)}</h3><p class=soft>suite {html.escape(best.suite)}, {what} over "
     return f"<section class=card>{title}{best.episodes} episodes each</p>{chart(lines)}{_worst(best)}</section>"
 
 

@@ -1,8 +1,10 @@
 """The merged rows of all runs a fleet follows, as one table: in memory, as CSV and as Parquet."""
 
 import csv
+import hashlib
 import importlib.util
 import io
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,11 +19,16 @@ from robo_rl.fleet.blocks import suite_folder
 
 
 class Row(NamedTuple):
-    """One checkpoint in one variation. `score`, `low`, `high`: success rate where the task knows it, else return."""
+    """One checkpoint in one variation. `score`, `low`, `high`: success rate where the task knows it, else return.
+
+    `environment` stands for all fields of what was played (see `read_environments`): a suite leaves to the run what
+    its variations do not say, so scores compare only where these are equal. Empty where suite.json no longer tells.
+    """
 
     run: str
     suite: str
     variation: str
+    environment: str
     step: int
     policy: str
     episodes: int
@@ -36,14 +43,25 @@ class Row(NamedTuple):
     worst: list[dict[str, Any]]
 
 
+def read_environments(runs: Iterable[tuple[RunFolder, str]]) -> dict[str, dict[str, Any]]:
+    """What these (run, suite's name) were played in: `Row.environment` -> the fields of that environment.
+
+    Raises:
+        UserError: a suite.json is damaged.
+    """
+    played = [environment for run, suite in runs for environment in _environments(run, suite).values()]
+    return {_digest(environment): environment for environment in played}
+
+
 def read_table(runs: Iterable[tuple[RunFolder, str]]) -> list[Row]:
     """Every merged row of these (run, suite's name), ordered by run, suite, variation and step.
 
     Raises:
-        UserError: a row's file is damaged.
+        UserError: a row's file or a suite.json is damaged.
     """
     rows = []
     for run, suite in runs:
+        environments = {name: _digest(environment) for name, environment in _environments(run, suite).items()}
         # By its policy too: a resumed run may have passed the same step again with other weights
         steps = committed_steps(run.checkpoints)
         there = {(step, item_digest(run.checkpoints / str(step), POLICY)) for step in steps}
@@ -54,7 +72,7 @@ def read_table(runs: Iterable[tuple[RunFolder, str]]) -> list[Row]:
                 continue
             for name in names_in(folder / checkpoint):
                 if name.endswith(".json") and not name.startswith("."):
-                    rows.append(_row(shown, read_json(folder / checkpoint / name), there))
+                    rows.append(_row(shown, read_json(folder / checkpoint / name), environments, there))
     return sorted(rows, key=lambda row: (row.run, row.suite, row.variation, row.step, row.policy))
 
 
@@ -104,13 +122,27 @@ def write_file(path: Path, content: bytes) -> None:
         raise UserError(f"{path} cannot be written ({error.strerror or error}). Choose another place.") from error
 
 
-def _row(run: str, record: dict[str, Any], there: set[tuple[int, str | None]]) -> Row:
+def _environments(run: RunFolder, suite: str) -> dict[str, dict[str, Any]]:
+    """variation -> every field of what it is played in, as the suite was written down there; none before its use."""
+    try:
+        recorded = read_json(suite_folder(run, suite) / "suite.json")
+    except FileNotFoundError:
+        return {}
+    return {name: variation["env"] for name, variation in recorded["variations"].items()}
+
+
+def _digest(environment: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _row(run: str, record: dict[str, Any], environments: dict[str, str], there: set[tuple[int, str | None]]) -> Row:
     returned, success = record["return"], record["success"]
     score = success["rate"] if success else returned["mean"]
     return Row(
         run=run,
         suite=record["suite"],
         variation=record["variation"],
+        environment=environments.get(record["variation"], ""),
         step=record["step"],
         policy=record["policy"],
         episodes=record["episodes"],

@@ -7,11 +7,12 @@ import pytest
 from robo_rl import cli
 from robo_rl.checkpoints.hashes import item_digest
 from robo_rl.checkpoints.run_folder import RunFolder
+from robo_rl.config import EnvConfig
 from robo_rl.fleet.blocks import merge
 from robo_rl.fleet.chart import HEIGHT, chart
 from robo_rl.fleet.coordinator import run_fleet
 from robo_rl.fleet.report import leaderboard, video_command
-from robo_rl.fleet.table import read_table, write_csv, write_parquet
+from robo_rl.fleet.table import read_environments, read_table, write_csv, write_parquet
 from tests.fleet import stub
 from tests.fleet.test_coordinator import Inline
 
@@ -46,7 +47,7 @@ def test_a_policy_that_a_resumed_run_replaced_is_no_longer_there(tmp_path, monke
     stub.add_checkpoint(run, 200, "other weights")
     rows = read_table([(run, "stub")])
     assert [(row.step, row.is_there) for row in rows if row.variation == "nominal"] == [(100, False), (200, False)]
-    assert "To film the worst" not in leaderboard(rows)
+    assert "To film the worst" not in leaderboard(rows, {})
     suite = stub.make_suite(variations={"nominal": {}, "slow": {}})
     run_fleet([run], lambda run: suite, Inline(), 1, (stub.evaluate, merge), report=lambda note: None)
     rows = [row for row in read_table([(run, "stub")]) if (row.variation, row.step) == ("nominal", 200)]
@@ -70,7 +71,7 @@ def test_without_pyarrow_parquet_is_refused_before_any_work(tmp_path, monkeypatc
 
 def test_the_page_stands_alone_and_names_what_matters(tmp_path, monkeypatch):
     rows = table(tmp_path, monkeypatch)
-    page = leaderboard(rows)
+    page = leaderboard(rows, {})
     assert not re.search(r"<script|<img|<link|https?://", page)
     assert "a&lt;b" in page
     assert "a<b" not in page
@@ -82,16 +83,37 @@ def test_the_page_stands_alone_and_names_what_matters(tmp_path, monkeypatch):
 
 
 def test_a_page_without_rows_is_a_page():
-    assert "<h1>Leaderboard</h1>" in leaderboard([])
+    assert "<h1>Leaderboard</h1>" in leaderboard([], {})
 
 
 def test_one_chart_shows_all_runs_and_hollows_what_is_not_kept(tmp_path, monkeypatch):
     rows = table(tmp_path, monkeypatch)
-    page = leaderboard([*rows, *(row._replace(run="other") for row in rows)])
+    page = leaderboard([*rows, *(row._replace(run="other") for row in rows)], {})
     assert page.count("<svg") == 2
     assert page.count("<polyline") == 4
     assert page.count('fill="#fff"') == 4
     assert "<span>other</span>" in page
+
+
+def test_runs_that_were_played_in_other_environments_are_not_ranked_together(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    suite = stub.make_suite(variations={"nominal": {}, "slow": {"env": {"action_repeat": 3}}})
+    tasks = {name: EnvConfig(name="toy/reach", action_repeat=repeat) for name, repeat in [("a", 1), ("b", 1), ("c", 2)]}
+    runs = [stub.make_run(tmp_path / name, [100], env=task) for name, task in tasks.items()]
+    run_fleet(runs, lambda run: suite, Inline(), 1, (stub.evaluate, merge), report=lambda note: None)
+    named = [(run, "stub") for run in runs]
+    rows = read_table(named)
+    played = {(row.run, row.variation): row.environment for row in rows}
+    assert played["a", "nominal"] == played["b", "nominal"] != played["c", "nominal"]
+    assert len({played[name, "slow"] for name in tasks}) == 1
+
+    page = leaderboard(rows, read_environments(named))
+    assert re.findall("<h3>(.*?)</h3>", page) == ["nominal", "nominal, environment 2", "slow"]
+    assert [cell.count("<circle") for cell in page.split("<h3>")[1:]] == [2, 1, 3]
+    assert "action_repeat: 1 -&gt; 2</span>" in page
+    best = dict(re.findall(r"<tr><td>([^<]+)<td>([^<]+)<td", page))
+    assert best["nominal"] in ("a", "b")
+    assert best["nominal, environment 2"] == "c"
 
 
 @pytest.mark.parametrize(
