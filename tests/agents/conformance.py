@@ -3,6 +3,8 @@
 Values are read off the metric `q_mean` of a batch of one kind of transition, so nothing here looks into a state.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +24,16 @@ CHAINS = EnvSpec(
 )
 """Two chains of two states, one reward at each step whatever the action. After state 1 a time limit cuts the episode
 (the discount stays GAMMA, the next state is 0); after state 3 it really terminates."""
+
+SEEING = dataclasses.replace(
+    CHAINS, observation={"camera": ArraySpec((16, 16, 3), "uint8"), "height": ArraySpec((1,), unit="m")}
+)
+"""The same with a camera."""
+
+IMAGE_CHANGES = {
+    "image__patch": 8, "image__channels": 4, "image__convolutions": 1, "image__features": 7, "image__random_shift": 0,
+}  # fmt: skip
+"""Another value for every field of `ImageConfig`, as `changed` takes them."""
 
 CHAIN_VALUES = [REWARD / (1 - GAMMA)] * 2 + [REWARD + GAMMA * REWARD, REWARD]
 FOLLOWING = [1, 0, 3, 2]
@@ -50,6 +62,45 @@ def random_batch(spec, size, seed=0, reward=1.0):
     return batch._replace(
         action=np.tanh(batch.action), reward=reward * batch.reward, discount=np.full(size, 0.9, np.float32)
     )
+
+
+def seen_batch(size, seed=0):
+    """Random transitions of `SEEING`."""
+    rng = np.random.default_rng(seed)
+
+    def observation():
+        image = rng.integers(0, 256, (size, 16, 16, 3), dtype=np.uint8)
+        return {"camera": image, "height": rng.normal(size=(size, 1)).astype(np.float32)}
+
+    plain = random_batch(CHAINS, size, seed)
+    return plain._replace(observation=observation(), next_observation=observation())
+
+
+def changed(config, **fields):
+    """`config` with fields replaced; `critic__loss` means the field `loss` of its section `critic`."""
+    for name, value in fields.items():
+        section, _, field = name.rpartition("__")
+        if section:
+            value = getattr(config, section).model_copy(update={field: value})
+        config = config.model_copy(update={section or field: value})
+    return config
+
+
+def agent_program(agent):
+    """The text of all that an agent computes, constants included: init, observe, update, explore and be greedy."""
+    experience = chain_experience(range(4))
+
+    def life(key):
+        state = agent.observe(agent.init(key), experience, jnp.ones(4, bool))
+        state, metrics = agent.update(state, experience.transition, key)
+        observation = experience.transition.observation
+        return (
+            state,
+            metrics,
+            [agent.act(agent.policy(state), observation, key, 0, explore) for explore in (True, False)],
+        )
+
+    return jax.jit(life).lower(jax.random.key(0)).as_text()
 
 
 def fitted(agent, steps, size=32):

@@ -15,15 +15,17 @@ from robo_rl.roles.evaluator import policy_template
 from tests.agents.conformance import (
     CHAIN_VALUES,
     CHAINS,
+    IMAGE_CHANGES,
     REWARD,
+    SEEING,
     AgentConformance,
-    chain_experience,
+    agent_program,
     chain_steps,
     fitted,
     random_batch,
+    seen_batch,
 )
-from tests.agents.test_sac import IMAGE_CHANGES, SEEING, seen_batch
-from tests.agents.test_sac import changed as changed_from
+from tests.agents.conformance import changed as changed_from
 from tests.roles.parts import assert_same_bits, bits
 from tests.toys import compiled_quickly
 
@@ -167,21 +169,7 @@ def test_acting_climbs_the_average_and_explores_as_configured():
 
 
 def program(config):
-    """The text of all that an agent computes: init, observe, update, explore and be greedy."""
-    agent = make_qt_opt(config, CHAINS, head_of(config))
-    experience = chain_experience(range(4))
-
-    def life(key):
-        state = agent.observe(agent.init(key), experience, jnp.ones(4, bool))
-        state, metrics = agent.update(state, experience.transition, key)
-        observation = experience.transition.observation
-        return (
-            state,
-            metrics,
-            [agent.act(agent.policy(state), observation, key, 0, explore) for explore in (True, False)],
-        )
-
-    return jax.jit(life).lower(jax.random.key(0)).as_text()
+    return agent_program(make_qt_opt(config, CHAINS, head_of(config)))
 
 
 READ = {"weight_decay": 0.01, "learning_rate_decay_updates": 50}

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 
 import jax
@@ -6,21 +5,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robo_rl.agents.sac import make_optimizer, make_sac
+from robo_rl.agents.sac import make_sac
 from robo_rl.config import CriticConfig, NetworkConfig, SACConfig
 from robo_rl.critics import HEADS, make_head
 from robo_rl.roles.evaluator import policy_template
-from robo_rl.specs import ArraySpec
 from tests.agents.conformance import (
     CHAIN_VALUES,
     CHAINS,
+    IMAGE_CHANGES,
     REWARD,
+    SEEING,
     AgentConformance,
-    chain_experience,
+    agent_program,
     chain_steps,
     fitted,
     random_batch,
+    seen_batch,
 )
+from tests.agents.conformance import changed as changed_from
 from tests.roles.parts import assert_same_bits, bits
 from tests.toys import compiled_quickly
 
@@ -34,14 +36,7 @@ def _quickly():
         yield
 
 
-def changed(config=BASE, **fields):
-    """`config` with fields replaced; `critic__loss` means the field `loss` of its section `critic`."""
-    for name, value in fields.items():
-        section, _, field = name.rpartition("__")
-        if section:
-            value = getattr(config, section).model_copy(update={field: value})
-        config = config.model_copy(update={section or field: value})
-    return config
+changed = functools.partial(changed_from, BASE)
 
 
 def sac(**fields):
@@ -169,54 +164,8 @@ def test_without_reward_scaling_there_is_no_room_to_speak_of():
     assert "entropy_room_shortfall" not in update(state, random_batch(CHAINS, 8), jax.random.key(0))[1]
 
 
-def test_weight_decay_touches_kernels_only():
-    params = {"layer": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}}
-    optimizer = make_optimizer(changed(learning_rate=0.1, weight_decay=0.5, max_gradient_norm=1.0))
-    no_gradient = jax.tree.map(jnp.zeros_like, params)
-    updates, _ = optimizer.update(no_gradient, optimizer.init(params), params)
-    np.testing.assert_allclose(updates["layer"]["kernel"], -0.05, rtol=1e-6)
-    assert not np.any(updates["layer"]["bias"])
-    assert not np.any(updates["norm"]["scale"])
-    # The real parameters have kernels where the mask looks for them.
-    kernels = [path for path in bits(plain()[2].critics) if path.endswith("['kernel']")]
-    assert len(kernels) == 2
-
-
-def test_gradients_are_clipped_to_their_norm():
-    optimizer = make_optimizer(changed(learning_rate=1.0, max_gradient_norm=1.0))
-    params = {"w": jnp.zeros(2)}
-    _, state = optimizer.update({"w": jnp.array([300.0, 400.0])}, optimizer.init(params), params)
-    first_moment = next(x for x in jax.tree.leaves(state) if x.shape == (2,))
-    np.testing.assert_allclose(first_moment, 0.1 * np.array([0.6, 0.8]), rtol=1e-5)
-
-
-def test_the_learning_rate_falls_in_a_line_and_stays_where_it_ends():
-    config = changed(learning_rate=0.1, learning_rate_decay_updates=4, final_learning_rate=0.02, max_gradient_norm=1e9)
-    optimizer, params = make_optimizer(config), {"bias": jnp.zeros(1)}
-    state, steps = optimizer.init(params), []
-    for _ in range(6):
-        # Of a gradient that never changes, Adam's step is the learning rate.
-        updates, state = optimizer.update({"bias": jnp.ones(1)}, state, params)
-        steps.append(-float(updates["bias"][0]))
-    np.testing.assert_allclose(steps, [0.1, 0.08, 0.06, 0.04, 0.02, 0.02], rtol=1e-4)
-
-
 def program(config):
-    """The text of all that an agent computes, constants included: init, observe, update, explore and be greedy."""
-    agent = make_sac(config, CHAINS, make_head(config.critic))
-    experience = chain_experience(range(4))
-
-    def life(key):
-        state = agent.observe(agent.init(key), experience, jnp.ones(4, bool))
-        state, metrics = agent.update(state, experience.transition, key)
-        observation = experience.transition.observation
-        return (
-            state,
-            metrics,
-            [agent.act(agent.policy(state), observation, key, 0, explore) for explore in (True, False)],
-        )
-
-    return jax.jit(life).lower(jax.random.key(0)).as_text()
+    return agent_program(make_sac(config, CHAINS, make_head(config.critic)))
 
 
 READ = {"weight_decay": 0.01, "learning_rate_decay_updates": 50}
@@ -263,28 +212,9 @@ def test_the_list_of_fields_is_complete():
     assert every - set(CHANGES) - set(IMAGE_CHANGES) == {"kind", "n_step", "critic__loss"}
 
 
-SEEING = dataclasses.replace(
-    CHAINS, observation={"camera": ArraySpec((16, 16, 3), "uint8"), "height": ArraySpec((1,), unit="m")}
-)
-IMAGE_CHANGES = {
-    "image__patch": 8, "image__channels": 4, "image__convolutions": 1, "image__features": 7, "image__random_shift": 0,
-}  # fmt: skip
-
-
 def seeing(**fields):
-    config = changed(changed(image__patch=4, image__channels=6, image__features=5), **fields)
+    config = changed_from(changed(image__patch=4, image__channels=6, image__features=5), **fields)
     return make_sac(config, SEEING, make_head(config.critic))
-
-
-def seen_batch(size, seed=0):
-    rng = np.random.default_rng(seed)
-
-    def observation():
-        image = rng.integers(0, 256, (size, 16, 16, 3), dtype=np.uint8)
-        return {"camera": image, "height": rng.normal(size=(size, 1)).astype(np.float32)}
-
-    plain = random_batch(CHAINS, size, seed)
-    return plain._replace(observation=observation(), next_observation=observation())
 
 
 @pytest.mark.parametrize("field", IMAGE_CHANGES)
