@@ -52,8 +52,8 @@ def run_cells(
         while running or (waiting and not stop()):
             while waiting and len(running) < jobs and not stop():
                 work, attempts = waiting.pop(0)
-                environment["MUJOCO_GL"] = gl_backend(envs.needs_renderer(work.config.env))
                 place = min(set(range(jobs)) - {cell.place for cell in running})
+                environment |= {"MUJOCO_GL": gl_backend(envs.needs_renderer(work.config.env)), **_device_of(place)}
                 with _cores_of(place, jobs):
                     child = Child(work.record["name"], cell_main, (work,), environment)
                 running.append(_Running(work, attempts - 1, child, place))
@@ -90,6 +90,15 @@ def _sharing(jobs: int) -> dict[str, str]:
         return {}
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_FLAGS": flags}
+
+
+def _device_of(place: int) -> dict[str, str]:
+    """The GPU of the cell in this place, where CUDA_VISIBLE_DEVICES lists several: the places take them in turn.
+
+    A cell trains on the first device that it sees, so that cells side by side would all sit on one of them.
+    """
+    visible = [device for device in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if device.strip()]
+    return {"CUDA_VISIBLE_DEVICES": visible[place % len(visible)].strip()} if len(visible) > 1 else {}
 
 
 @contextlib.contextmanager

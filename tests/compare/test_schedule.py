@@ -28,9 +28,10 @@ def pretend(report, work):
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "crashes once" and starts == 1:
         raise ZeroDivisionError
-    if name.startswith("cores"):
-        (work.folder / "cores").write_text(repr(sorted(os.sched_getaffinity(0))))
-        while not all((other / "cores").exists() for other in work.folder.parent.glob("cores*")):
+    if name.startswith("shares"):
+        share = {"cores": sorted(os.sched_getaffinity(0)), "devices": os.environ.get("CUDA_VISIBLE_DEVICES")}
+        (work.folder / "share").write_text(json.dumps(share))
+        while not all((other / "share").exists() for other in work.folder.parent.glob("shares*")):
             time.sleep(0.01)
     if name == "dies finished":
         CellFolder(work.folder).write_record({**work.record, "status": "finished"})
@@ -120,14 +121,31 @@ def test_a_cell_that_dies_after_it_wrote_down_everything_is_finished(works):
     assert CellFolder(planned[0].folder).record()["status"] == "finished"
 
 
+def shares(planned):
+    """What cells side by side may use."""
+    assert run_cells(planned, len(planned), {}, lambda *_: None, lambda: False) == []
+    return [json.loads((work.folder / "share").read_text()) for work in planned]
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux says which cores a process may use")
 def test_cells_side_by_side_share_no_core(works):
     before = os.sched_getaffinity(0)
     if len(before) < 2:
         pytest.skip("one core cannot be shared out")
-    planned = works("cores 1", "cores 2")
-    assert run_cells(planned, 2, {}, lambda *_: None, lambda: False) == []
-    first, second = (set(json.loads((work.folder / "cores").read_text())) for work in planned)
+    first, second = (set(share["cores"]) for share in shares(works("shares 1", "shares 2")))
     assert first | second == before
     assert not first & second
     assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.parametrize(
+    ("visible", "taken"), [("0, 2", ["0", "2", "0"]), ("3", ["3", "3", "3"]), ("", ["", "", ""]), (None, [None] * 3)]
+)
+def test_cells_side_by_side_take_the_visible_gpus_in_turn(works, monkeypatch, visible, taken):
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    planned = works("shares 1", "shares 2", "shares 3")
+    assert [share["devices"] for share in shares(planned)] == taken
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
