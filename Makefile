@@ -40,8 +40,8 @@ benchmark: $(VENV)/installed
 install: $(VENV)/installed-dev
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "robo_rl needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
+		{ echo "robo_rl needs Python 3.11 or 3.12; say which with: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "== making a virtual environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
 
