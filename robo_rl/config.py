@@ -175,6 +175,12 @@ class SACConfig(Section):
     )
     target_entropy_per_dimension: float = Field(default=-0.5, description="Target entropy (nats) per action dimension.")
     entropy_in_target: bool = Field(default=True, description="Whether the critics' target holds the entropy bonus.")
+    policy_average_rate: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of each update's actor in the average that is judged and deployed; 0: no average.",
+    )
     normalize_observations: bool = Field(default=True, description="Running mean and deviation of every observation.")
     scale_rewards: bool = Field(default=True, description="Divide rewards by the running return statistic.")
 

@@ -74,7 +74,8 @@ def test_the_wheel_offers_the_command_and_the_extras(wheel):
     assert "robo-rl = robo_rl.cli:main" in texts["entry_points.txt"]
     extras = set(re.findall(r"^Provides-Extra: (\S+)$", texts["METADATA"], re.MULTILINE))
     assert extras == PROJECT["optional-dependencies"].keys() >= {"cuda", "tpu", "ray", "dev"}
-    assert "Requires-Python: >=3.11" in texts["METADATA"]
+    [supported] = re.findall(r"^Requires-Python: (.*)$", texts["METADATA"], re.MULTILINE)
+    assert SpecifierSet(supported) == SpecifierSet(PROJECT["requires-python"])
 
 
 def test_the_wheel_trains_by_preset_name_from_any_folder(trained):

@@ -18,6 +18,7 @@ import optax
 
 from robo_rl.agents.agent import Agent, Metrics
 from robo_rl.agents.optimizer import make_optimizer, step
+from robo_rl.agents.policy_average import with_policy_average
 from robo_rl.config import SACConfig
 from robo_rl.critics import return_scaling
 from robo_rl.critics.head import ValueHead, combine
@@ -217,4 +218,5 @@ def make_sac(config: SACConfig, spec: EnvSpec, head: ValueHead) -> Agent:
         optimizer=make_optimizer(config),
         temperature_optimizer=optax.adam(config.temperature_learning_rate),
     )
-    return Agent(init=sac.init, act=sac.act, update=sac.update, policy=sac.policy, observe=sac.observe)
+    agent = Agent(init=sac.init, act=sac.act, update=sac.update, policy=sac.policy, observe=sac.observe)
+    return with_policy_average(agent, config.policy_average_rate) if config.policy_average_rate else agent
