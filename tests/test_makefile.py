@@ -4,12 +4,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+
+SUPPORTED = SpecifierSet(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])
 
 
 @pytest.fixture
@@ -25,22 +30,27 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def make(folder: Path, *words: str) -> list[str]:
-    """What the programs were asked for by `make words`."""
+def run_make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`make words` in `folder`, as a person would call it."""
     # Set by a `make` that runs these tests, whose flags are none of ours.
     environment = {
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     }
-    asked = folder / "asked"
-    asked.write_text("")
-    done = subprocess.run(
-        ["make", *words, f"PYTHON={folder / 'python'}"],
+    return subprocess.run(
+        ["make", "--no-print-directory", *words],
         cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def make(folder: Path, *words: str) -> list[str]:
+    """What the programs were asked for by `make words`."""
+    asked = folder / "asked"
+    asked.write_text("")
+    done = run_make(folder, *words, f"PYTHON={folder / 'python'}")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return asked.read_text().splitlines()
 
@@ -51,9 +61,7 @@ def test_every_target_can_be_made(checkout, target):
 
 
 def test_help_names_the_commands_a_newcomer_needs():
-    said = subprocess.run(
-        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    said = run_make(ROOT, "help")
     assert {"make train", "make test", "make lint"} <= set(re.findall(r"make \w+", said.stdout))
 
 
@@ -87,11 +95,12 @@ def test_a_changed_pin_is_installed(checkout):
     assert any("pip install" in line for line in make(checkout, "train"))
 
 
-def test_an_old_python_is_refused_by_name(checkout):
-    (checkout / "python").write_text("#!/bin/sh\nexit 1\n")
-    done = subprocess.run(
-        ["make", "train", f"PYTHON={checkout / 'python'}"], cwd=checkout, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode != 0
-    assert "3.11" in done.stdout + done.stderr
+@pytest.mark.parametrize("version", [(3, 10), (3, 11), (3, 12), (3, 13)])
+def test_the_pythons_that_are_required_are_taken_and_others_refused_by_name(checkout, version):
+    code = f"import sys; sys.version_info = {(*version, 1)}; exec(sys.argv[1])"
+    (checkout / "python").write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} -c "{code}" "$2"\nexit 3\n')
+    done = run_make(checkout, "train", f"PYTHON={checkout / 'python'}")
+    assert done.returncode != 0  # one that is taken cannot make an environment
+    assert ("making a virtual environment" in done.stdout) == SUPPORTED.contains("{}.{}".format(*version))
+    assert ("needs Python 3.11 or 3.12" in done.stdout) != SUPPORTED.contains("{}.{}".format(*version))
     assert not (checkout / ".venv").exists()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -149,19 +148,3 @@ def test_the_python_of_the_classifiers_is_the_one_that_is_required():
     named = [c.rpartition(" ")[2] for c in PROJECT["classifiers"] if "Python :: 3." in c]
     assert named
     assert all(supported.contains(version) for version in named)
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
-@pytest.mark.parametrize("version", [(3, 10), (3, 11), (3, 12), (3, 13)])
-def test_make_takes_the_pythons_that_are_required_and_says_so_of_others(tmp_path, version):
-    python = tmp_path / "python"
-    code = f"import sys; sys.version_info = {(*version, 1)}; exec(sys.argv[1])"
-    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} -c "{code}" "$2"\nexit 3\n')
-    python.chmod(0o755)
-    venv = tmp_path / "venv"
-    done = subprocess.run(
-        ["make", f"{venv}/bin/python", f"PYTHON={python}", f"VENV={venv}"], cwd=ROOT, capture_output=True, text=True
-    )
-    supported = SpecifierSet(PROJECT["requires-python"]).contains("{}.{}".format(*version))
-    assert ("making a virtual environment" in done.stdout) == supported
-    assert ("needs Python 3.11 or 3.12" in done.stdout) != supported
