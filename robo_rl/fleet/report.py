@@ -93,10 +93,13 @@ def _told_apart(titles: Mapping[_Played, str], environments: Mapping[str, Mappin
         first = firsts.setdefault((suite, variation), environment)
         if environment == first:
             continue
-        fields = differences(environments.get(first, {}), environments.get(environment, {}))
+        if first in environments and environment in environments:
+            what = "; ".join(differences(environments[first], environments[environment]))
+        else:
+            what = "suite.json no longer says what it was"
         lines.append(
             f"<p>{html.escape(title)}: not ranked with {html.escape(variation)}, since it is not the same environment "
-            f"(there -&gt; here): <span class=soft>{html.escape('; '.join(fields))}</span></p>"
+            f"(there -&gt; here): <span class=soft>{html.escape(what)}</span></p>"
         )
     return "".join(lines)
 

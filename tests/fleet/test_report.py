@@ -111,6 +111,8 @@ def test_runs_that_were_played_in_other_environments_are_not_ranked_together(tmp
     assert re.findall("<h3>(.*?)</h3>", page) == ["nominal", "nominal, environment 2", "slow"]
     assert [cell.count("<circle") for cell in page.split("<h3>")[1:]] == [2, 1, 3]
     assert "action_repeat: 1 -&gt; 2</span>" in page
+    forgotten = [row._replace(environment="") if row.run == "c" else row for row in rows]
+    assert "suite.json no longer says what it was</span>" in leaderboard(forgotten, read_environments(named))
     best = dict(re.findall(r"<tr><td>([^<]+)<td>([^<]+)<td", page))
     assert best["nominal"] in ("a", "b")
     assert best["nominal, environment 2"] == "c"
