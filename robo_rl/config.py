@@ -179,7 +179,7 @@ class SACConfig(Section):
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of each update's actor in the average that is judged and deployed; 0: no average.",
+        description="Share of each update's policy in the average that is judged and deployed; 0: no average.",
     )
     normalize_observations: bool = Field(default=True, description="Running mean and deviation of every observation.")
     scale_rewards: bool = Field(default=True, description="Divide rewards by the running return statistic.")

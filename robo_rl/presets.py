@@ -2,7 +2,7 @@
 
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +152,13 @@ def flag_value(arguments: list[str], flag: str) -> str | None:
             del arguments[index]
             return argument.partition("=")[2]
     return None
+
+
+def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dicts laid over each other; where both have a field, `above` counts."""
+    both = {
+        name: overlaid(below[name], value)
+        for name, value in above.items()
+        if isinstance(value, Mapping) and isinstance(below.get(name), Mapping)
+    }
+    return {**below, **above, **both}

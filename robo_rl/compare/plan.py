@@ -178,22 +178,12 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     What was trained before a field existed did what the field's default does. Fields that are gone stay as they are.
     """
     kind = {"kind": config["agent"]["kind"]} if "kind" in config["agent"] else {}
-    return _merged(Config.model_validate({"agent": kind}).model_dump(mode="json"), config)
+    return presets.overlaid(Config.model_validate({"agent": kind}).model_dump(mode="json"), config)
 
 
 def shared_part_hash(config: Mapping[str, Any], axes: Iterable[str]) -> str:
     """sha256 of `shared_part`: equal for all cells of a comparison, the proof that nothing else differed."""
     return hashlib.sha256(json.dumps(shared_part(config, axes), sort_keys=True).encode()).hexdigest()
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dicts laid over each other; where both have a field, `above` counts."""
-    both = {
-        name: _merged(below[name], value)
-        for name, value in above.items()
-        if isinstance(value, Mapping) and isinstance(below.get(name), Mapping)
-    }
-    return {**below, **above, **both}
 
 
 def _place(data: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:

@@ -157,7 +157,7 @@ def environment(suite: Suite, variation: str, base: EnvConfig, source: str | Non
     Raises:
         ConfigError: an unknown field or a value out of range; names suite, variation and field.
     """
-    fields = _overlaid(base.model_dump(), suite.variations[variation].env)
+    fields = presets.overlaid(base.model_dump(), suite.variations[variation].env)
     if fields["reward_noise"]:
         raise ConfigError(
             f"{source or f'suite {suite.name}'}:\n"
@@ -232,14 +232,6 @@ def incompatibilities(old: Suite, new: Suite) -> list[str]:
 
 def _is_for(suite: Suite, env: EnvConfig) -> bool:
     return fnmatch.fnmatchcase(env.name, suite.task) and suite.observation in (None, env.observation)
-
-
-def _overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for name, value in changes.items():
-        both = isinstance(value, dict) and isinstance(base.get(name), dict)
-        merged[name] = _overlaid(base[name], value) if both else value
-    return merged
 
 
 def _shipped() -> dict[str, Path]:
