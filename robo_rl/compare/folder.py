@@ -26,6 +26,9 @@ from robo_rl.files import read_json, write_atomic, write_json_atomic
 MAY_CHANGE = ("question", "checkpoint_every", "workers")
 """Fields in which a resumed comparison may differ from the one that began it: no score depends on them."""
 
+MAY_GROW = ("losses", "tasks", "seeds")
+"""Fields to which a resumed comparison may add; so may it to the values of each axis. What is there stays as it is."""
+
 MAY_CHANGE_IN_CELL = ("checkpoint.run_every", "seed")
 """The same for the training config of a cell; its seeds are compared by themselves."""
 
@@ -50,7 +53,8 @@ class ComparisonFolder:
     def begin(self, plan: CompareConfig, configs: Mapping[Cell, Config]) -> None:
         """Make the folder ready for this comparison; `configs` are the training configs of its cells.
 
-        The folder may hold the same comparison of fewer seeds: those that are new are then trained beside the others.
+        The folder may hold the same comparison of fewer losses, tasks, seeds or values of an axis: what is new is then
+        trained beside the rest.
 
         Raises:
             ConfigError: the folder holds another comparison, a run, or a cell (brought from elsewhere, say) that was
@@ -67,12 +71,13 @@ class ComparisonFolder:
                     f"{self.comparison_file} is of an older version, which did not write down the training config. "
                     "Move cells/ into a new folder and give the same command there: what is finished is taken as it is."
                 )
-            added = sorted(set(plan.seeds) - set(about["config"]["seeds"]))
-            has_all = set(about["config"]["seeds"]) <= set(plan.seeds)
+            before, now = _crossed(about["config"]), _crossed(new)
+            whole = [name for name, values in before.items() if _are_among(values, now.get(name, []))]
+            added = any(not _are_among(now[name], before[name]) for name in whole)
             fields = differences(
                 {**about["config"], "training": shared_part(with_defaults(about["training"]), plan.axes)},
                 {**new, "training": training},
-                (*MAY_CHANGE, *(["seeds"] if has_all else [])),
+                (*MAY_CHANGE, *whole),
             )
             if fields:
                 raise ConfigError(
@@ -153,6 +158,16 @@ class ComparisonFolder:
         about: dict[str, Any] = read_json(self.comparison_file)
         about["machine"]["devices"] = _devices(self.cohorts(plan, cells))
         write_json_atomic(self.comparison_file, about)
+
+
+def _crossed(config: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """All that a comparison crosses with each other, by dotted name."""
+    axes = {f"axes.{field}": values for field, values in config["axes"].items()}
+    return {name: config[name] for name in MAY_GROW} | axes
+
+
+def _are_among(some: Iterable[Any], values: Sequence[Any]) -> bool:
+    return all(value in values for value in some)
 
 
 def _devices(among: Iterable[Cohort]) -> list[str]:

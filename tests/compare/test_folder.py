@@ -114,6 +114,36 @@ def test_seeds_may_be_added_and_none_left_out(tmp_path, monkeypatch):
         begin(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("more", "new"),
+    [
+        ({"losses": ["hl_gauss", "mse", "c51"]}, ["hl_gauss-a_b-{}=8", "hl_gauss-a_b-{}=16"]),
+        ({"tasks": ["a/b", "c/d"]}, ["mse-c_d-{}=8", "c51-c_d-{}=8", "mse-c_d-{}=16", "c51-c_d-{}=16"]),
+        ({"axes": {WIDTH: [8, 12, 16]}}, ["mse-a_b-{}=12", "c51-a_b-{}=12"]),
+    ],
+)
+def test_losses_tasks_and_values_of_an_axis_may_be_added_and_none_left_out(tmp_path, monkeypatch, more, new):
+    folder, plan, planned = begin(tmp_path)
+    for cell, cohort in zip(planned, folder.cohorts(plan, planned), strict=True):
+        config = training_config(plan, cell, Config()).model_dump(mode="json")
+        record = {"loss": cell.loss, "task": cell.task, "status": "finished", "seeds": [7, 8], "config": config}
+        cohort.folder.write_record(record)
+    monkeypatch.setattr("sys.argv", ["robo-rl", "compare", "more"])
+    folder, plan, planned = begin(tmp_path, **more)
+    to_train = [cohort.name for cohort in folder.cohorts(plan, planned) if cohort.status != "finished"]
+    assert to_train == [name.format(WIDTH) for name in new]
+    assert json.loads(folder.comparison_file.read_text())["command"] == "robo-rl compare more"
+    (field,) = more
+    with pytest.raises(ConfigError, match=rf"another comparison.*\n +{field}"):
+        begin(tmp_path)
+
+
+def test_an_axis_may_not_be_added(tmp_path):
+    begin(tmp_path)
+    with pytest.raises(ConfigError, match=r"axes\.agent\.target_rate: \(no such field\) -> \[0\.1\]"):
+        begin(tmp_path, axes={WIDTH: [8, 16], "agent.target_rate": [0.1]})
+
+
 def test_a_folder_of_an_older_version_is_refused_with_what_to_do(tmp_path):
     folder, _, _ = begin(tmp_path)
     about = json.loads(folder.comparison_file.read_text())
