@@ -16,15 +16,18 @@ import numpy as np
 from robo_rl.checkpoints.locks import exclusive
 from robo_rl.checkpoints.manifest import differences, processor, revision, versions
 from robo_rl.compare.cohorts import Cohort, cohorts
-from robo_rl.compare.plan import Cell, CompareConfig, shared_part, shared_part_hash, with_defaults
+from robo_rl.compare.plan import Cell, CompareConfig, separate_fields, shared_part, shared_part_hash, with_defaults
 from robo_rl.compare.scores import COLUMNS
 from robo_rl.config import Config
 from robo_rl.critics.heads import unread_fields
 from robo_rl.errors import ConfigError, UserError
 from robo_rl.files import read_json, write_atomic, write_json_atomic
 
-MAY_CHANGE = ("question", "checkpoint_every", "workers")
-"""Fields in which a resumed comparison may differ from the one that began it: no score depends on them."""
+MAY_CHANGE = ("question", "checkpoint_every", "workers", "heads")
+"""Fields in which a resumed comparison may differ from the one that began it.
+
+No score depends on the first three. What a head has for itself is compared with the cells that were trained with it.
+"""
 
 MAY_GROW = ("losses", "tasks", "seeds")
 """Fields to which a resumed comparison may add; so may it to the values of each axis. What is there stays as it is."""
@@ -63,7 +66,7 @@ class ComparisonFolder:
         """
         new, command = plan.model_dump(mode="json"), shlex.join(["robo-rl", *sys.argv[1:]])
         any_config = next(iter(configs.values())).model_dump(mode="json")
-        training = shared_part(any_config, plan.axes)
+        training = shared_part(any_config, separate_fields(new))
         if self.comparison_file.exists():
             about = read_json(self.comparison_file)
             if "training" not in about:
@@ -74,9 +77,11 @@ class ComparisonFolder:
             before, now = _crossed(about["config"]), _crossed(new)
             whole = [name for name, values in before.items() if _are_among(values, now.get(name, []))]
             added = any(not _are_among(now[name], before[name]) for name in whole)
+            # Fields that are a head's own only now were shared before, or the reverse.
+            separate = [*separate_fields(about["config"]), *separate_fields(new)]
             fields = differences(
-                {**about["config"], "training": shared_part(with_defaults(about["training"]), plan.axes)},
-                {**new, "training": training},
+                {**about["config"], "training": shared_part(with_defaults(about["training"]), separate)},
+                {**new, "training": shared_part(any_config, separate)},
                 (*MAY_CHANGE, *whole),
             )
             if fields:
@@ -99,7 +104,7 @@ class ComparisonFolder:
             "reporting_seeds": plan.seeds,
             "tuning_seeds": plan.tuning_seeds,
             "equal_part_sha256": {
-                cell.name: shared_part_hash(config.model_dump(mode="json"), plan.axes)
+                cell.name: shared_part_hash(config.model_dump(mode="json"), separate_fields(new))
                 for cell, config in configs.items()
             },
             "versions": versions(),

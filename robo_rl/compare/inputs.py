@@ -1,6 +1,7 @@
 """From a comparison file and flags to a plan that can run; every mistake is said before any process starts."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from robo_rl.compare.plan import (
     field_names,
     training_config,
 )
-from robo_rl.config import Config
-from robo_rl.critics.heads import HEADS
+from robo_rl.config import Config, HeadConfig
+from robo_rl.critics.heads import HEADS, unread_fields
 from robo_rl.errors import ConfigError, nearest
 from robo_rl.experiment import check as check_training
 from robo_rl.experiment import check_fields
@@ -55,7 +56,8 @@ def validate(data: Any, source: str) -> CompareConfig:
 def parse(preset: str, flags: Sequence[str]) -> CompareConfig:
     """The preset with flags applied: `--seeds 7 8`, and any dotted field of the training config for every cell.
 
-    A flag that is a field of CompareConfig replaces it, a list taking several values; any other goes to `overrides`.
+    A flag that is a field of CompareConfig replaces it, a list taking several values; `--heads.c51.bins 101` sets what
+    one loss has for itself; any other goes to `overrides`.
 
     Raises:
         ConfigError: as `load`, and for a flag that is neither.
@@ -67,8 +69,13 @@ def parse(preset: str, flags: Sequence[str]) -> CompareConfig:
         values = [_value_of(name, word) for word in words]
         if name in CompareConfig.model_fields:
             if isinstance(data[name], dict):
-                raise ConfigError(f"{name} is a table: write it in a file. A single override is --FIELD VALUE.")
+                raise ConfigError(
+                    f"{name} is a table: write it in a file. A single override is --FIELD VALUE, a setting of one head "
+                    "--heads.LOSS.FIELD VALUE."
+                )
             data[name] = values if isinstance(data[name], list) else _only(name, values)
+        elif match := re.fullmatch(r"heads\.(\w+)\.(\w+)", name):
+            data["heads"].setdefault(match[1], {})[match[2]] = _only(name, values)
         elif name in training:
             data["overrides"][name] = _only(name, values)
         else:
@@ -117,6 +124,7 @@ def help_text() -> str:
     for name, field in CompareConfig.model_fields.items():
         default = "" if field.is_required() else f" (default: {field.get_default(call_default_factory=True)})"
         lines.append(f"  --{name.replace('_', '-'):27} {field.description}{default}")
+    lines.append("  --heads.LOSS.FIELD           one setting of one head, such as --heads.c51.bins 101")
     lines.append("  --SECTION.FIELD              any field of the training config (robo-rl train --help)")
     return "\n".join(lines)
 
@@ -128,7 +136,9 @@ def checked_configs(plan: CompareConfig) -> dict[Cell, Config]:
         ConfigError: names what cannot run: a loss, task, axis, override or seed, and what is allowed or near.
     """
     _check_seeds(plan)
-    _check_losses(plan.losses)
+    _refuse_repeats("losses", plan.losses)
+    _check_losses("losses", plan.losses)
+    _check_heads(plan)
     _refuse_repeats("tasks", plan.tasks)
     _check_fields(plan)
     base = presets.load(presets.find(plan.base))
@@ -165,13 +175,27 @@ def _check_seeds(plan: CompareConfig) -> None:
         raise ConfigError(f"seeds must lie in [0, 2^31), not {wrong}.")
 
 
-def _check_losses(losses: Sequence[str]) -> None:
-    _refuse_repeats("losses", losses)
+def _check_losses(field: str, losses: Iterable[str]) -> None:
     for name in losses:
         if name not in HEADS:
             raise ConfigError(
-                f"losses names {name!r}; allowed: {', '.join(HEADS)}. Did you mean {nearest(name, HEADS, 1)[0]!r}?"
+                f"{field} names {name!r}; allowed: {', '.join(HEADS)}. Did you mean {nearest(name, HEADS, 1)[0]!r}?"
             )
+
+
+def _check_heads(plan: CompareConfig) -> None:
+    """Settings of a loss that is not compared may stand there: another command compares it."""
+    _check_losses("heads", plan.heads)
+    for loss, own in plan.heads.items():
+        read = sorted(HeadConfig.model_fields.keys() - {"loss"} - unread_fields(HeadConfig(loss=loss)))
+        for name in own:
+            if name not in read:
+                own_fields = ", ".join(read) or "nothing"
+                raise ConfigError(
+                    f"heads: {loss} makes nothing of {name!r}; what it can have for itself: {own_fields}."
+                )
+            if (field := f"agent.critic.{name}") in plan.axes:
+                raise ConfigError(f"heads: {field} is an axis, the same for every loss. Leave out one.")
 
 
 def _refuse_repeats(field: str, given: Sequence[Any]) -> None:

@@ -75,6 +75,9 @@ class CompareConfig(Section):
     axes: dict[str, list[Scalar]] = Field(
         default={}, description="Further axes: dotted field of the training config -> its values."
     )
+    heads: dict[str, dict[str, Scalar]] = Field(
+        default={}, description="Settings that one loss has for itself: loss -> field of agent.critic -> its value."
+    )
     env_steps: int = Field(ge=1, description="Budget of every member (environment steps).")
     evaluate_every: int = Field(default=10_000, ge=1, description="Environment steps between evaluations.")
     evaluation_episodes: int = Field(default=10, ge=1, description="Episodes of each evaluation of a member.")
@@ -130,7 +133,8 @@ def training_config(plan: CompareConfig, cell: Cell, base: Config) -> Config:
         "evaluation.final_episodes": plan.final_evaluation_episodes,
         "evaluation.enabled": True,
     }
-    own = {"env.name": cell.task, "agent.critic.loss": cell.loss, **cell.axes}
+    head = {f"agent.critic.{name}": value for name, value in plan.heads.get(cell.loss, {}).items()}
+    own = {"env.name": cell.task, "agent.critic.loss": cell.loss, **head, **cell.axes}
     return with_fields(base, {**plan.overrides, **budget, **own}, f"cell {cell.name}")
 
 
@@ -160,13 +164,21 @@ def field_names(data: Mapping[str, Any], prefix: str = "") -> list[str]:
     return names
 
 
-def shared_part(config: Mapping[str, Any], axes: Iterable[str]) -> dict[str, Any]:
-    """What all cells must share: a training config (nested dict) without loss, task, seed and the fields of the axes.
+def separate_fields(plan: Mapping[str, Any]) -> list[str]:
+    """The dotted fields in which cells of `plan` differ by intent: those of its axes, and what a head has for itself.
+
+    plan: as a dict; one that was written down before heads could have settings has none
+    """
+    return [*plan["axes"], *(f"agent.critic.{name}" for own in plan.get("heads", {}).values() for name in own)]
+
+
+def shared_part(config: Mapping[str, Any], separate: Iterable[str]) -> dict[str, Any]:
+    """What all cells must share: a training config (nested dict) without loss, task, seed and the `separate` fields.
 
     How often a resume point is written is left out as well: no score depends on it.
     """
     data = copy.deepcopy(dict(config))
-    for name in ("env.name", "agent.critic.loss", "seed", "checkpoint.run_every", *axes):
+    for name in dict.fromkeys(("env.name", "agent.critic.loss", "seed", "checkpoint.run_every", *separate)):
         section, last = _place(data, name)
         del section[last]
     return data
@@ -181,9 +193,9 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     return presets.overlaid(Config.model_validate({"agent": kind}).model_dump(mode="json"), config)
 
 
-def shared_part_hash(config: Mapping[str, Any], axes: Iterable[str]) -> str:
+def shared_part_hash(config: Mapping[str, Any], separate: Iterable[str]) -> str:
     """sha256 of `shared_part`: equal for all cells of a comparison, the proof that nothing else differed."""
-    return hashlib.sha256(json.dumps(shared_part(config, axes), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(shared_part(config, separate), sort_keys=True).encode()).hexdigest()
 
 
 def _place(data: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from robo_rl.compare.names import listed
 from robo_rl.compare.plan import shared_part_hash, with_defaults
 from robo_rl.compare.results import Results
 from robo_rl.config import HeadConfig
@@ -55,27 +56,37 @@ def _origin(sitting: Mapping[str, Any]) -> dict[str, str]:
 
 def _configurations(results: Results) -> str:
     configs = [with_defaults(cell.record["config"]) for cell in results.cells if cell.record.get("config")]
-    hashes = {shared_part_hash(config, results.plan.get("axes") or {}) for config in _as_read(configs)}
+    heads = results.plan.get("heads") or {}
+    hashes = {shared_part_hash(config, results.plan.get("axes") or {}) for config in _as_read(configs, heads)}
+    beyond = listed(["loss", "task", "seed", "axes", *(["what a head has for itself"] if heads else [])])
     if len(hashes) > 1:
-        return f"NOT the configuration: {len(hashes)} different ones beyond loss, task, seed and axes"
+        return f"NOT the configuration: {len(hashes)} different ones beyond {beyond}"
     if not hashes:
         return "configurations were not recorded"
-    return f"one configuration for all cells but for loss, task, seed and axes (sha256 {hashes.pop()[:12]}...)"
+    return f"one configuration for all cells but for {beyond} (sha256 {hashes.pop()[:12]}...)"
 
 
-def _as_read(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The configs, with the fields that a loss makes nothing of as the cells have them that do read them."""
+def _as_read(configs: Sequence[Mapping[str, Any]], own: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The configs, with what a loss makes nothing of, or has a value of its own of, as the other cells have it.
+
+    own: loss -> field of its head -> value, as planned; with any other value a cell is not equal to the rest
+    """
     heads = [HeadConfig.model_validate(_head_fields(config)) for config in configs]
+    aside = [unread_fields(head) | _as_planned(head, own.get(head.loss, {})) for head in heads]
     values: dict[str, Any] = {}
-    for head in heads:
-        for name in HeadConfig.model_fields.keys() - unread_fields(head):
+    for head, names in zip(heads, aside, strict=True):
+        for name in HeadConfig.model_fields.keys() - names:
             values.setdefault(name, getattr(head, name))
     read = []
-    for config, head in zip(configs, heads, strict=True):
-        filled = {name: values.setdefault(name, getattr(head, name)) for name in unread_fields(head)}
+    for config, head, names in zip(configs, heads, aside, strict=True):
+        filled = {name: values.setdefault(name, getattr(head, name)) for name in names}
         agent = config["agent"]
         read.append({**config, "agent": {**agent, "critic": {**agent["critic"], **filled}}})
     return read
+
+
+def _as_planned(head: HeadConfig, own: Mapping[str, Any]) -> set[str]:
+    return {name for name, value in own.items() if getattr(head, name) == value}
 
 
 def _head_fields(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -209,6 +209,7 @@ def protocol(summary: Mapping[str, Any], results: Results) -> str:
         ["Budget", f"{summary['env_steps']:,} environment steps for each seed"],
         ["Losses", listed([loss_name(loss) for loss in summary["losses"]])],
         ["Held equal", held_equal(results)],
+        *([f"{loss_name(loss)} alone", _flat(own)] for loss, own in (plan.get("heads") or {}).items()),
         *([axis, ", ".join(map(str, values))] for axis, values in summary["axes"].items()),
         ["Evaluations", f"{_plan(plan, 'evaluation_episodes')} episodes every {_plan(plan, 'evaluate_every')} steps"],
         ["Final evaluation", f"{_plan(plan, 'final_evaluation_episodes')} episodes; never the best so far"],

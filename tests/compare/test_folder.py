@@ -138,6 +138,23 @@ def test_losses_tasks_and_values_of_an_axis_may_be_added_and_none_left_out(tmp_p
         begin(tmp_path)
 
 
+def test_a_loss_may_join_with_settings_of_its_own_and_keep_them(tmp_path):
+    begin(tmp_path, losses=["mse"])
+    folder, plan, planned = begin(tmp_path, heads={"c51": {"bins": 11}})
+    assert "bins" not in json.loads(folder.comparison_file.read_text())["training"]["agent"]["critic"]
+    c51 = next(cell for cell in planned if cell.loss == "c51")
+    config = training_config(plan, c51, Config()).model_dump(mode="json")
+    record = {"loss": "c51", "task": "a/b", "status": "finished", "seeds": [7, 8], "config": config}
+    folder.cohorts(plan, [c51])[0].folder.write_record(record)
+    begin(tmp_path, heads={"c51": {"bins": 11}})
+    with pytest.raises(ConfigError, match=r"cells/c51-a_b(?s:.*)agent\.critic\.bins: 11 -> 101"):
+        begin(tmp_path)
+    with pytest.raises(ConfigError, match=r"training\.agent\.critic\.quantiles: 100 -> 7"):
+        begin(
+            tmp_path, heads={"c51": {"bins": 11}}, base=Config.model_validate({"agent": {"critic": {"quantiles": 7}}})
+        )
+
+
 def test_an_axis_may_not_be_added(tmp_path):
     begin(tmp_path)
     with pytest.raises(ConfigError, match=r"axes\.agent\.target_rate: \(no such field\) -> \[0\.1\]"):

@@ -66,6 +66,14 @@ def test_a_plan_that_can_run_has_a_config_for_each_cell(plan):
         ({"axes": {"actor.processes": [1, 4]}}, r"axes: actor\.processes changes nothing.*--workers"),
         ({"overrides": {"evaluation.enabled": False}}, r"evaluation\.enabled changes nothing"),
         ({"overrides": {"runtime": "inline"}}, r"runtime changes nothing"),
+        ({"heads": {"c52": {"bins": 3}}}, r"heads names 'c52'; allowed: mse, .*Did you mean 'c51'"),
+        ({"heads": {"mse": {"bins": 3}}}, r"heads: mse makes nothing of 'bins'.*for itself: nothing"),
+        ({"heads": {"c51": {"binz": 3}}}, r"heads: c51 makes nothing of 'binz'.*for itself: bins"),
+        ({"losses": ["c51"], "heads": {"c51": {"bins": 1}}}, r"agent\.critic\.bins is 1: .*greater"),
+        (
+            {"losses": ["c51"], "heads": {"c51": {"bins": 9}}, "axes": {"agent.critic.bins": [5, 7]}},
+            r"heads: agent\.critic\.bins is an axis",
+        ),
     ],
 )
 def test_what_cannot_run_is_refused_by_name(plan, changes, said):
@@ -75,8 +83,9 @@ def test_what_cannot_run_is_refused_by_name(plan, changes, said):
 
 def test_flags_replace_fields_and_override_the_training_config(plan):
     changed = plan("--seeds", "8", "9", "--env-steps=50", "--learner.batch-size", "4", "--agent.learning-rate", "1e-3",
-                   "--losses", "c51")  # fmt: skip
+                   "--losses", "c51", "--heads.c51.bins", "31")  # fmt: skip
     assert (changed.seeds, changed.env_steps, changed.losses) == ([8, 9], 50, ["c51"])
+    assert changed.heads == {"c51": {"bins": 31}}
     assert changed.overrides == {"learner.batch_size": 4, "agent.learning_rate": 1e-3}
 
 
@@ -92,6 +101,7 @@ def test_a_question_is_taken_as_it_is_written(plan, text):
         (["--env-steps", "4", "5"], r"--env_steps takes one value, not \[4, 5\]"),
         (["--learner.batch-size"], r"--learner\.batch_size takes one value, not \[\]"),
         (["--axes", "x"], "axes is a table"),
+        (["--heads.c51.bins"], r"--heads\.c51\.bins takes one value, not \[\]"),
         (["mse"], "'mse' belongs to no flag"),
         (["--env-steps", "many"], "env_steps is 'many': .*integer"),
         (["--env-steps", "[4"], r"--env_steps: '\[4' cannot be read"),
@@ -119,5 +129,5 @@ def test_every_shipped_comparison_can_run(name):
 
 def test_help_names_every_field():
     text = inputs.help_text()
-    for flag in ("--losses", "--tuning-seeds", "--evaluate-every", "--workers"):
+    for flag in ("--losses", "--tuning-seeds", "--evaluate-every", "--workers", "--heads.LOSS.FIELD"):
         assert flag in text

@@ -9,6 +9,7 @@ from robo_rl.compare.plan import (
     CompareConfig,
     cells,
     field_names,
+    separate_fields,
     shared_part_hash,
     training_config,
     with_fields,
@@ -68,6 +69,15 @@ def test_all_but_loss_task_seed_and_axes_is_proved_equal():
     assert shared_part_hash(other.model_dump(mode="json"), asked.axes) != shared_part_hash(
         configs[0].model_dump(mode="json"), asked.axes
     )
+
+
+def test_what_a_head_has_for_itself_goes_to_its_cells_alone_and_is_no_part_of_what_is_equal():
+    asked = plan(heads={"hl_gauss": {"bins": 51}}, overrides={"agent.critic.bins": 25})
+    configs = [training_config(asked, cell, Config()) for cell in cells(asked)]
+    assert [config.agent.critic.bins for config in configs] == [25, 51] * 2
+    separate = separate_fields(asked.model_dump(mode="json"))
+    assert separate == ["agent.critic.bins"]
+    assert len({shared_part_hash(config.model_dump(mode="json"), separate) for config in configs}) == 1
 
 
 def test_an_unknown_field_or_a_value_out_of_range_is_named():

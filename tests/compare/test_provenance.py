@@ -55,6 +55,23 @@ def test_bins_are_part_of_what_is_equal_for_those_alone_that_have_any(told, loss
     assert ("one configuration for all cells" in held_equal(told(change))) == equal
 
 
+@pytest.mark.parametrize(("bins", "equal"), [(11, True), (12, False)])
+def test_what_a_head_has_for_itself_is_equal_as_planned_and_in_no_other_way(told, tmp_path, bins, equal):
+    plan = json.loads((tmp_path / "comparison.json").read_text())
+    plan["config"]["heads"] = {"hl_gauss": {"bins": 11}}
+    (tmp_path / "comparison.json").write_text(json.dumps(plan))
+
+    def change(record):
+        critic = record["config"]["agent"]["critic"]
+        if record["loss"] == "hl_gauss":
+            critic["bins"] = 11 if record["task"] == made_up.TASKS[0] else bins
+        else:
+            critic["loss"] = "c51"  # a loss that reads bins, and has those that all share
+
+    text = held_equal(told(change))
+    assert ("one configuration for all cells but for loss, task, seed, axes and what a head" in text) == equal
+
+
 def test_a_field_that_some_cells_are_too_old_for_counts_as_its_default(told):
     def older(record):
         if record["loss"] == "mse":

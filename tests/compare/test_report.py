@@ -5,7 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from robo_rl.compare import sections
 from robo_rl.compare.report import check_libraries, write_report
+from robo_rl.compare.results import read_results
+from robo_rl.compare.summary import summarise
 from robo_rl.errors import UserError
 from tests.compare import made_up
 
@@ -50,6 +53,16 @@ def test_the_page_is_whole_and_asks_for_nothing_from_elsewhere(seen):
     assert not {"script", "link", "iframe", "object", "svg"} & set(seen.tags)
     assert seen.addresses
     assert all(address.startswith("data:") for address in seen.addresses)
+
+
+def test_what_a_head_had_for_itself_is_said(tmp_path, seen):
+    folder = made_up.write(tmp_path, **SMALL)
+    about = json.loads((folder / "comparison.json").read_text())
+    about["config"]["heads"] = {"hl_gauss": {"bins": 51, "sigma_to_width": 0.75}}
+    results = read_results(folder)._replace(plan=about["config"])
+    told = Seen(sections.protocol(summarise(results, 50), results)).text
+    assert "HL-Gauss alonebins 51, sigma_to_width 0.75" in told
+    assert "HL-Gauss alone" not in seen.text
 
 
 def test_question_answer_and_plot_come_first(written, seen):
