@@ -183,6 +183,9 @@ class SACConfig(Section):
     )
     normalize_observations: bool = Field(default=True, description="Running mean and deviation of every observation.")
     scale_rewards: bool = Field(default=True, description="Divide rewards by the running return statistic.")
+    values_follow_scale: bool = Field(
+        default=False, description="Convert target values from the scale they were learned in into the scale of today."
+    )
 
 
 class SearchConfig(Section):
@@ -260,6 +263,12 @@ class ReplayConfig(Section):
     """The ring buffer on the learner's devices."""
 
     capacity: int = Field(default=200_000, ge=1, description="Transitions kept; the oldest is overwritten.")
+    recency: float = Field(
+        default=1.0,
+        ge=1,
+        le=10,
+        description="1 draws uniformly; with p the newest 1/k of the replay are k^(-1/p) of a batch.",
+    )
 
 
 class DataConfig(Section):

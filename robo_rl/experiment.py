@@ -14,7 +14,7 @@ from robo_rl import envs, seeds
 from robo_rl.agents.agent import Agent
 from robo_rl.agents.qt_opt import make_qt_opt
 from robo_rl.agents.sac import make_sac
-from robo_rl.config import AgentConfig, Config, EnvConfig, QTOptConfig
+from robo_rl.config import AgentConfig, Config, EnvConfig, QTOptConfig, SACConfig
 from robo_rl.critics.head import ValueHead
 from robo_rl.critics.heads import make_head
 from robo_rl.critics.value_range import value_range
@@ -95,6 +95,7 @@ class Experiment:
             batch_sharding=None if mesh is None else along_batch(mesh),
             feed=self.feed,
             share=self.config.data.share,
+            recency=self.config.replay.recency,
         )
 
     def evaluation_seeds(self, episodes: int) -> list[int]:
@@ -175,9 +176,19 @@ def check_fields(config: Config) -> None:
             f"agent.discount is {config.agent.discount}, which is 1 in the float32 that returns are computed in. "
             "Lower it; 0.999999 is possible."
         )
+    if isinstance(config.agent, SACConfig) and config.agent.values_follow_scale and not config.agent.scale_rewards:
+        raise ConfigError(
+            "agent.values_follow_scale is set, but agent.scale_rewards is not: there is no scale to follow. "
+            "Set both or none."
+        )
     _check_data_share(config)
     if not config.data.is_offline:
         _check_warmup(config)
+    elif config.replay.recency != 1:
+        raise ConfigError(
+            f"replay.recency is {config.replay.recency}, but data.share is 1: recorded episodes have no age. Leave it "
+            "out."
+        )
 
 
 def make_value_head(agent: AgentConfig, spec: EnvSpec) -> ValueHead:

@@ -6,6 +6,7 @@ from robo_rl import seeds
 from robo_rl.config import (
     ActorConfig,
     CriticConfig,
+    DataConfig,
     EnvConfig,
     EvaluationConfig,
     ImageConfig,
@@ -119,6 +120,18 @@ def test_n_step_and_discount_reach_the_transitions():
     assert discounts(n_step=2, discount=0.5) == {0.0, 0.5, 0.25}
 
 
+def test_recency_reaches_what_is_learned():
+    def learned(recency):
+        config = tiny(replay=ReplayConfig(capacity=100, recency=recency), learner=LearnerConfig(warmup_env_steps=30))
+        experiment = build(config)
+        learner = experiment.learner(experiment.initial_state(), Counts())
+        learner.insert(experiment.actor().collect(5))
+        learner.update()
+        return bits(learner.state.agent)
+
+    assert learned(1.0) == learned(1.0) != learned(2.0)
+
+
 def test_evaluation_starts_at_its_first_seed():
     experiment = build(tiny(evaluation=EvaluationConfig(first_seed=70)))
     assert experiment.evaluation_seeds(2) == [70, 71]
@@ -157,6 +170,11 @@ def test_a_replay_of_exactly_one_chunk_is_enough():
         ({"learner": LearnerConfig(warmup_env_steps=5), "n_step": 3}, r"warmup_env_steps is 5, but .* empty until 6 "),
         ({"learner": LearnerConfig(warmup_env_steps=30, updates_per_env_step=0.001)}, "groups of 32"),
         ({"agent": SACConfig(discount=0.99999999)}, r"agent\.discount is 0\.99999999, which is 1"),
+        ({"agent": SACConfig(values_follow_scale=True, scale_rewards=False)}, "there is no scale to follow"),
+        (
+            {"replay": ReplayConfig(recency=2), "data": DataConfig(path="x", share=1)},
+            r"replay\.recency is 2\.0, but data\.share is 1",
+        ),
         (
             {"env": EnvConfig(name="grasp/cube", observation="camera"), "agent": SACConfig(image=ImageConfig(patch=7))},
             r"agent\.image\.patch",

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from robo_rl.agents.agent import Agent, Metrics
+from robo_rl.agents.following_values import with_following_values
 from robo_rl.agents.optimizer import make_optimizer, step
 from robo_rl.agents.policy_average import with_policy_average
 from robo_rl.config import SACConfig
@@ -88,12 +89,18 @@ class SAC:
         )
 
     def critic_loss(
-        self, learned: tuple[Params, Params], state: SACState, batch: Transition, key: Array
+        self,
+        learned: tuple[Params, Params],
+        state: SACState,
+        batch: Transition,
+        key: Array,
+        conversion: Array | float = 1.0,
     ) -> tuple[Array, tuple[Metrics, Array]]:
         """J_Q, eq. 5 and 6: the entropy of the next action is part of the value, so it is discounted and masked.
 
         With n steps per transition, the bonus is that of the action after them alone; those between get none.
-        `learned` are encoder and critics. Besides the metrics it gives the features `[B, D]` of the observations.
+        `learned` are encoder and critics; `conversion []` brings target values into the reward scale of today. Besides
+        the metrics it gives the features `[B, D]` of the observations.
         """
         encoder, critics = learned
         x = self.features(encoder, state.observations, batch.observation)
@@ -104,7 +111,10 @@ class SAC:
         # Only rewards are divided: the temperature, and with it the bonus, lives in scaled units already.
         bonus = -jnp.exp(state.log_temperature) * next_log_prob * self.config.entropy_in_target
         next_outputs = self.combined(state.target_critics, next_x, next_action)
-        target = jax.vmap(self.head.target)(batch.reward / scale, batch.discount, next_outputs, bonus)
+        # r / s + d (c V + bonus): a head multiplies the sum of value and bonus by the discount that it is given.
+        target = jax.vmap(self.head.target)(
+            batch.reward / scale, batch.discount * conversion, next_outputs, bonus / conversion
+        )
 
         # Every member learns from the same target, so that the ensemble differs by its first weights alone.
         outputs = self.critic.apply(critics, x, batch.action)
@@ -128,13 +138,15 @@ class SAC:
         """J_alpha, eq. 18, on the log of the temperature: it rises while the entropy is below its target."""
         return log_temperature * (entropy - self.config.target_entropy_per_dimension * self.action_size)
 
-    def update(self, state: SACState, batch: Transition, key: Array) -> tuple[SACState, Metrics]:
+    def update(
+        self, state: SACState, batch: Transition, key: Array, conversion: Array | float = 1.0
+    ) -> tuple[SACState, Metrics]:
         """One gradient step of critics, targets, actor and temperature, in this order."""
         key_critic, key_actor = jax.random.split(key)
         batch = augment(batch, jax.random.fold_in(key, 2), self.config.image.random_shift)
 
         learned = (state.encoder, state.critics)
-        gradient, (metrics, x) = jax.grad(self.critic_loss, has_aux=True)(learned, state, batch, key_critic)
+        gradient, (metrics, x) = jax.grad(self.critic_loss, has_aux=True)(learned, state, batch, key_critic, conversion)
         metrics |= {"critic_gradient_norm": optax.tree.norm(gradient), "temperature": jnp.exp(state.log_temperature)}
         (encoder, critics), critic_optimizer = step(self.optimizer, gradient, state.critic_optimizer, learned)
         targets = optax.incremental_update(critics, state.target_critics, self.config.target_rate)
@@ -219,4 +231,6 @@ def make_sac(config: SACConfig, spec: EnvSpec, head: ValueHead) -> Agent:
         temperature_optimizer=optax.adam(config.temperature_learning_rate),
     )
     agent = Agent(init=sac.init, act=sac.act, update=sac.update, policy=sac.policy, observe=sac.observe)
+    if config.values_follow_scale:
+        agent = with_following_values(agent, sac.update, sac.reward_scale, config.target_rate)
     return with_policy_average(agent, config.policy_average_rate) if config.policy_average_rate else agent

@@ -1,5 +1,6 @@
 """A population: the seeds of one cell as one agent state with a leading member axis [M], under vmapped programs."""
 
+import functools
 import hashlib
 import math
 import time
@@ -89,7 +90,8 @@ class Population:
         number, batch_size = config.learner.updates_per_dispatch, config.learner.batch_size
         # K updates of all members are one program: a scan whose body is vmapped, with every member's own keys.
         self.take_in = compiled(jax.vmap(lambda s, e, count: take_in(agent, s, e, count)), donate_argnums=0)
-        self.updates = compiled(jax.vmap(lambda s: updates(agent, batch_size, number, s)), donate_argnums=0)
+        learn = functools.partial(updates, agent, batch_size, number, recency=config.replay.recency)
+        self.updates = compiled(jax.vmap(learn), donate_argnums=0)
         self._policy = jax.jit(jax.vmap(agent.policy))
         self._metrics: Metrics = {}
         self._clock = time.monotonic()

@@ -113,6 +113,46 @@ def scale(stats: ReturnStatistics, v_max: float, room: ArrayLike) -> jax.Array:
     return jax.lax.stop_gradient(jnp.where(stats.max_abs == 0, 1.0, divisor))
 
 
+class ValueUnit(NamedTuple):
+    """The scales in which the values of learning critics and of their targets are, as averages of 1 / scale.
+
+    critics: `[]`    targets: `[]`; both 0 before the first update
+    """
+
+    critics: jax.Array
+    targets: jax.Array
+
+
+def no_unit() -> ValueUnit:
+    """The unit of critics that have not learned anything."""
+    return ValueUnit(jnp.zeros(()), jnp.zeros(()))
+
+
+def followed(unit: ValueUnit, divisor: ArrayLike, rate: float) -> ValueUnit:
+    """`unit` after an update in which rewards were divided by `divisor []`.
+
+    Critics are taken to come into a new scale as quickly as their targets follow them, at `rate` per update.
+    """
+    now = 1 / require("divisor", divisor)
+    critics = jnp.where(unit.critics == 0, now, unit.critics + rate * (now - unit.critics))
+    targets = jnp.where(unit.targets == 0, now, unit.targets + rate * (critics - unit.targets))
+    return ValueUnit(critics, targets)
+
+
+def conversion(unit: ValueUnit, divisor: ArrayLike) -> jax.Array:
+    """What a target critic's value is multiplied by to be in the scale of today, `[]` in (0, 1].
+
+    A target learned when rewards were divided by s says V / s; once they are divided by s' it would promise V s' / s.
+    Where the first large return makes the scale jump that is many times what was ever seen, and takes a bootstrap of
+    many steps to wear off. PopArt (van Hasselt et al. 2016, arXiv 1602.07714) rescales a linear last layer instead,
+    which the logits of a histogram do not allow.
+
+    Never above 1: a scale falls only as slowly as deviations do, or from 1 before any return was seen.
+    """
+    now = 1 / require("divisor", divisor)
+    return jnp.where(unit.targets == 0, 1.0, jnp.minimum(now / unit.targets, 1.0))
+
+
 def _check_gamma(gamma: float) -> None:
     if not 0 <= gamma < 1:
         raise ConfigError(f"The discount per step is {gamma}; return scaling needs it in [0, 1), e.g. 0.99.")

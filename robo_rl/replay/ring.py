@@ -46,8 +46,20 @@ def add(state: RingState, transitions: Transition, count: Array) -> RingState:
     return RingState(storage, (state.cursor + count) % capacity, jnp.minimum(state.size + count, capacity))
 
 
-def sample(state: RingState, key: Array, batch_size: int) -> Transition:
-    """`batch_size` transitions `[B, ...]`, uniformly and with replacement, from those held (at least one must be)."""
+def sample(state: RingState, key: Array, batch_size: int, recency: float = 1.0) -> Transition:
+    """`batch_size` transitions `[B, ...]` with replacement from those held, of which there must be one.
+
+    recency: 1 draws uniformly; with p, of n held one is drawn whose age, counted from the newest, is n u^p for a
+        uniform u, so that the newest 1/k of them are k^(-1/p) of a batch. Uniform draws show early experience again
+        and again, to which networks then cling (primacy bias, Nikishin et al. 2022, arXiv 2205.07802); recent
+        experience is emphasised by Wang and Ross 2019 (arXiv 1906.04009) and by FoG (Kang et al. 2025, arXiv
+        2507.02712), with other weights. This one has no scale in steps, and forgets nothing
+    """
     # The bound must not be 0 while nothing is held, though nobody then uses what is drawn.
-    index = jax.random.randint(key, (batch_size,), 0, jnp.maximum(state.size, 1))
+    held = jnp.maximum(state.size, 1)
+    if recency == 1:
+        index = jax.random.randint(key, (batch_size,), 0, held)
+    else:
+        age = (held * jax.random.uniform(key, (batch_size,)) ** recency).astype(jnp.int32)
+        index = (state.cursor - 1 - jnp.minimum(age, held - 1)) % state.storage.reward.shape[0]
     return jax.tree.map(lambda stored: jnp.take(stored, index, axis=0, mode="clip"), state.storage)

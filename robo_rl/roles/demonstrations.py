@@ -35,15 +35,23 @@ class Feed(Protocol):
 
 
 def draw(
-    replay: ring.RingState, recorded: ring.RingState | None, key: Array, batch_size: int, demonstrations: int
+    replay: ring.RingState,
+    recorded: ring.RingState | None,
+    key: Array,
+    batch_size: int,
+    demonstrations: int,
+    recency: float = 1.0,
 ) -> Transition:
-    """A batch `[B, ...]`, of which the last `demonstrations` come from `recorded`, the others from the replay."""
+    """A batch `[B, ...]`, of which the last `demonstrations` come from `recorded`, the others from the replay.
+
+    `recency` is that of the replay; demonstrations have no age.
+    """
     if demonstrations == 0:
-        return ring.sample(replay, key, batch_size)
+        return ring.sample(replay, key, batch_size, recency)
     assert recorded is not None, "the learner was made without room for demonstrations"
     if demonstrations == batch_size:
         return ring.sample(recorded, key, batch_size)
     key_replay, key_recorded = jax.random.split(key)
-    own = ring.sample(replay, key_replay, batch_size - demonstrations)
+    own = ring.sample(replay, key_replay, batch_size - demonstrations, recency)
     shown = ring.sample(recorded, key_recorded, demonstrations)
     return jax.tree.map(lambda left, right: jnp.concatenate([left, right]), own, shown)

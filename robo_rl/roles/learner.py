@@ -98,17 +98,19 @@ def updates(
     state: LearnerState,
     batch_sharding: Sharding | None = None,
     demonstrations: int = 0,
+    recency: float = 1.0,
 ) -> tuple[LearnerState, Metrics]:
     """`number` updates, each on a fresh batch, as one scan: one dispatch, nothing crosses between host and device.
 
     Metrics are means over the updates, apart from minima and maxima (`*_min`, `*_max`). `batch_sharding` cuts each
-    batch along the learner's devices; `demonstrations` of each batch are recorded experience.
+    batch along the learner's devices; `demonstrations` of each batch are recorded experience; `recency` is that of
+    `ring.sample`.
     """
 
     def one(carry: tuple[AgentState, Array], _: None) -> tuple[tuple[AgentState, Array], Metrics]:
         agent_state, key = carry
         key, key_batch, key_update = jax.random.split(key, 3)
-        batch = draw(state.replay, state.demonstrations, key_batch, batch_size, demonstrations)
+        batch = draw(state.replay, state.demonstrations, key_batch, batch_size, demonstrations, recency)
         if batch_sharding is not None:
             batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
         agent_state, metrics = agent.update(agent_state, batch, key_update)
@@ -137,10 +139,12 @@ class Learner:
         batch_sharding: Sharding | None = None,
         feed: Feed | None = None,
         share: float = 0.0,
+        recency: float = 1.0,
     ) -> None:
         """A learner that takes chunks of at most `block` transitions; the state stays on the devices where it is.
 
-        `feed` brings recorded experience, a `share` of each batch; where that is all of it, nothing acts.
+        `feed` brings recorded experience, a `share` of each batch; where that is all of it, nothing acts. `recency` is
+        how much the newest of the replay comes up more than the rest, as in `ring.sample`.
         """
         self.state, self.counts = state, counts
         self._agent, self._limiter, self._block = agent, limiter, block
@@ -153,7 +157,7 @@ class Learner:
         stay_updated: dict[str, Any] = {} if here is None else {"out_shardings": (here, None)}
         self._take_in = compiled(lambda s, e, count: take_in(agent, s, e, count), donate_argnums=0, **stay)
         self._updates = compiled(
-            lambda s: updates(agent, batch_size, number, s, batch_sharding, demonstrations),
+            lambda s: updates(agent, batch_size, number, s, batch_sharding, demonstrations, recency),
             donate_argnums=0,
             **stay_updated,
         )

@@ -187,7 +187,7 @@ CHANGES = {
     "max_gradient_norm": 1.0, "target_rate": 0.1, "initial_temperature": 0.5, "temperature_learning_rate": 1e-2,
     "exploration_octaves": 3,
     "target_entropy_per_dimension": -1.0, "entropy_in_target": False, "normalize_observations": False,
-    "scale_rewards": False, "policy_average_rate": 0.1,
+    "scale_rewards": False, "values_follow_scale": True, "policy_average_rate": 0.1,
 }  # fmt: skip
 LOSS_OF = {"critic__quantiles": "quantile", "critic__huber_kappa": "huber"}
 

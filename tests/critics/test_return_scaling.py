@@ -172,3 +172,26 @@ def test_a_discount_that_has_no_horizon_is_refused(gamma):
         return_scaling.entropy_room(0.1, 6, gamma)
     with pytest.raises(ConfigError, match=r"\[0, 1\)"):
         return_scaling.forward_return(np.zeros(1), np.ones(1), np.zeros(1, bool), np.zeros(1, bool), gamma)
+
+
+@hypothesis.settings(deadline=None, max_examples=15)
+@hypothesis.given(st.lists(st.floats(1.0, 3.0), min_size=1, max_size=8), st.sampled_from([0.005, 0.1]))
+def test_a_target_s_value_is_converted_into_the_scale_of_today(growth, rate):
+    # A critic that learns V / s and a target that averages it, both at the rate of targets.
+    value, unit, critic, target = 7.0, return_scaling.no_unit(), None, None
+    for divisor in np.cumprod(growth).repeat(5):
+        if target is not None:
+            np.testing.assert_allclose(target * return_scaling.conversion(unit, divisor), value / divisor, rtol=1e-4)
+        critic = value / divisor if critic is None else critic + rate * (value / divisor - critic)
+        target = critic if target is None else target + rate * (critic - target)
+        unit = return_scaling.followed(unit, divisor, rate)
+
+
+def test_nothing_is_converted_before_the_first_update_nor_upwards():
+    unit = return_scaling.no_unit()
+    assert return_scaling.conversion(unit, 9.0) == 1
+    unit = return_scaling.followed(unit, 9.0, 0.1)
+    assert return_scaling.conversion(unit, 9.0) == 1
+    assert return_scaling.conversion(unit, 4.5) == 1
+    assert return_scaling.conversion(unit, 18.0) == 0.5
+    assert jnp.isnan(return_scaling.conversion(unit, jnp.nan))

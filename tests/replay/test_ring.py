@@ -33,7 +33,7 @@ def numbered(*numbers):
 
 # One compiled program for every test below: shapes are fixed, which is what the padding is for
 add = jax.jit(ring.add, donate_argnums=0)
-sample = jax.jit(ring.sample, static_argnames="batch_size")
+sample = jax.jit(ring.sample, static_argnames=("batch_size", "recency"))
 
 
 def held(state):
@@ -93,6 +93,26 @@ def test_samples_are_uniform_over_what_is_held_and_differ_by_key():
     assert np.sum((counts - 2000) ** 2 / 2000) < 29.6
     other = np.asarray(sample(state, jax.random.key(2), 22_000).reward)
     assert (other != drawn).mean() > 0.8
+
+
+@pytest.mark.parametrize("recency", [1.5, 2.0, 4.0])
+@pytest.mark.parametrize("blocks", [1, 2, 4])
+def test_with_recency_the_newest_come_up_as_often_as_promised_and_no_other(recency, blocks):
+    state, newest = ring.init(SPEC, CAPACITY), blocks * BLOCK - 1
+    for first in range(0, blocks * BLOCK, BLOCK):
+        state = add(state, numbered(*range(first, first + BLOCK)), np.int32(BLOCK))
+    size = int(state.size)
+    drawn = np.asarray(sample(state, jax.random.key(1), 20_000, recency).reward).astype(int)
+    counts = np.bincount(newest - drawn, minlength=size)
+    want = 20_000 * np.diff((np.arange(size + 1) / size) ** (1 / recency))
+    assert len(counts) == size
+    # At most 10 degrees of freedom, as above.
+    assert np.sum((counts - want) ** 2 / want) < 29.6
+
+
+def test_a_replay_of_one_transition_has_no_age():
+    state = add(ring.init(SPEC, CAPACITY), numbered(9), np.int32(1))
+    assert set(np.asarray(sample(state, jax.random.key(0), 100, 3.0).reward)) == {9}
 
 
 def test_the_storage_is_changed_in_place():
