@@ -155,6 +155,14 @@ def test_a_loss_may_join_with_settings_of_its_own_and_keep_them(tmp_path):
         )
 
 
+def test_another_base_is_no_other_comparison_if_overrides_bring_back_what_it_was(tmp_path):
+    begin(tmp_path)
+    later = Config.model_validate({"learner": {"batch_size": 3}})
+    begin(tmp_path, base=later, overrides={"learner.batch_size": 256})
+    with pytest.raises(ConfigError, match=r"training\.learner\.batch_size: 256 -> 4"):
+        begin(tmp_path, base=later, overrides={"learner.batch_size": 4})
+
+
 def test_an_axis_may_not_be_added(tmp_path):
     begin(tmp_path)
     with pytest.raises(ConfigError, match=r"axes\.agent\.target_rate: \(no such field\) -> \[0\.1\]"):
