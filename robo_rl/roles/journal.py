@@ -105,4 +105,9 @@ def _due(env_steps: int, last: int, every: int) -> bool:
 
 def restored(folder: Any, step: int, template: dict[str, Any]) -> tuple[dict[str, Any], Counts]:
     """The `run` item of a checkpoint in the shape of `template`, and the counts saved with it."""
-    return load_run(folder, step, template), Counts.from_json(load_meta(folder, step)["counts"])
+    return load_run(folder, step, template), saved_counts(folder, step)
+
+
+def saved_counts(folder: Any, step: int) -> Counts:
+    """The counts saved with a checkpoint; raises what `load_meta` raises."""
+    return Counts.from_json(load_meta(folder, step)["counts"])

@@ -53,6 +53,10 @@ class Counts(NamedTuple):
         """A dict that JSON can hold."""
         return {**self._asdict(), "last_sequence": {str(k): list(v) for k, v in self.last_sequence.items()}}
 
+    def next_incarnation(self) -> int:
+        """The first that no actor of the past had, so that actors started now begin episodes that are new."""
+        return 1 + max((incarnation for incarnation, _ in self.last_sequence.values()), default=-1)
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Counts":
         """The inverse of `to_json`."""

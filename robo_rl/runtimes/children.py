@@ -108,9 +108,7 @@ def resumed_learner(experiment: Experiment, run: RunFolder, resume_step: int | N
     if resume_step is None:
         return experiment.learner(state, Counts())
     tree, counts = restored(run.checkpoints, resume_step, {"learner": state, "actor": {}})
-    # No actor of the past is left that could repeat a chunk. What they sent last is forgotten, since incarnations come
-    # from the clock: were it set back, every chunk of the new actors would count as a repeated one.
-    return experiment.learner(tree["learner"], counts._replace(last_sequence={}))
+    return experiment.learner(tree["learner"], counts)
 
 
 def actor_main(report: Connection, config: Config, exchange: Connection, actor: int, incarnation: int) -> None:

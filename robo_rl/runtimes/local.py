@@ -19,7 +19,7 @@ from robo_rl.data.episode import RecordedEpisode
 from robo_rl.errors import RunFailedError
 from robo_rl.experiment import check, episode_writer, open_feed
 from robo_rl.render import gl_backend
-from robo_rl.roles.journal import Report
+from robo_rl.roles.journal import Report, saved_counts
 from robo_rl.runtimes.channel import door, pass_through
 from robo_rl.runtimes.children import actor_main, evaluator_main, learner_main
 from robo_rl.runtimes.failure import begun
@@ -52,7 +52,8 @@ def train(config: Config, run: RunFolder, report: Report, stop: Callable[[], boo
     actor_gl, evaluator_gl = gl_backend(sees), gl_backend(sees or films)
     with run.lock(), episode_writer(config, spec) as record:
         resume_step = run.begin(config, spec)
-        supervisor = Supervisor(config, run, report, resume_step, actor_gl, evaluator_gl, record)
+        incarnation = 0 if resume_step is None else saved_counts(run.checkpoints, resume_step).next_incarnation()
+        supervisor = Supervisor(config, run, report, resume_step, incarnation, actor_gl, evaluator_gl, record)
         try:
             with begun(supervisor.write_status):
                 supervisor.start()
@@ -101,11 +102,16 @@ class Supervisor:
         run: RunFolder,
         report: Report,
         resume_step: int | None,
+        incarnation: int,
         actor_gl: str,
         evaluator_gl: str,
         record: Callable[[RecordedEpisode], None] | None = None,
     ) -> None:
-        """Nothing is started yet; the `_gl` are MUJOCO_GL of these children; `record` is given the actors' episodes."""
+        """Nothing is started yet.
+
+        incarnation: of the first actor; each that starts after it has the next one
+        actor_gl, evaluator_gl: MUJOCO_GL of these children    record: is given the actors' episodes
+        """
         self._record = record
         self._config, self._run, self._report, self._resume_step = config, run, report, resume_step
         self._actor_gl, self._evaluator_gl = actor_gl, evaluator_gl
@@ -113,8 +119,7 @@ class Supervisor:
         self._learner: Child | None = None
         self._actors: dict[int, Child] = {}
         self._evaluator: Child | None = None
-        # From the clock, so that a resumed run has episodes other than those of its past.
-        self._incarnation = int(time.time())
+        self._incarnation = incarnation
         self._restarts = {
             name: Restarts(config.actor.max_restarts) for name in [*range(config.actor.processes), "evaluator"]
         }
@@ -196,8 +201,8 @@ class Supervisor:
 
     def _start_actor(self, actor: int) -> None:
         learners_end, actors_end = SPAWN.Pipe()
-        self._incarnation += 1
         args = (self._config, actors_end, actor, self._incarnation)
+        self._incarnation += 1
         environment = {**ACTOR_ENVIRONMENT, "MUJOCO_GL": self._actor_gl}
         self._actors[actor] = Child(f"actor {actor}", actor_main, args, environment)
         # Both ends now belong to others; a copy here would hide that one of them hung up.

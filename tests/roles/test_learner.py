@@ -105,6 +105,11 @@ def test_duplicates_are_still_known_after_a_resume(agent, make_learner):
     assert restored.insert(chunk(5, incarnation=2))
 
 
+def test_the_next_incarnation_is_one_that_no_actor_had():
+    assert Counts().next_incarnation() == 0
+    assert Counts(last_sequence={0: (3, 90), 7: (5, 1), 2: (4, 0)}).next_incarnation() == 6
+
+
 def test_counts_survive_json():
     counts = Counts(10, 4, 2, 1.5, {0: (1, 2), 7: (3, 4)})
     assert Counts.from_json(json.loads(json.dumps(counts.to_json()))) == counts

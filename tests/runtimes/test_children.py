@@ -28,14 +28,15 @@ def _setting(tmp_path_factory):
         yield
 
 
-def test_a_resumed_learner_takes_in_what_actors_send_whose_clock_was_set_back(tmp_path):
+def test_a_resumed_learner_takes_in_what_its_new_actors_send(tmp_path):
     experiment, run = build(tiny()), RunFolder(tmp_path)
-    counts = Counts(env_steps=60, last_sequence={0: (1_800_000_000, 17)}).to_json()
+    counts = Counts(env_steps=60, last_sequence={0: (4, 17), 1: (2, 9)})
     state = {"learner": experiment.initial_state(), "actor": {}}
     with CheckpointWriter(run.checkpoints, keep_newest=1, keep_best=0) as writer:
-        writer.save(60, {"w": 1.0}, state, {"counts": counts})
+        writer.save(60, {"w": 1.0}, state, {"counts": counts.to_json()})
     learner = resumed_learner(experiment, run, 60)
-    actor = experiment.actor(0, incarnation=1_700_000_000)
+    assert learner.counts == counts
+    actor = experiment.actor(0, incarnation=counts.next_incarnation())
     actor.receive(Reply(*learner.newer_policy(0), stop=False))
     assert learner.insert(actor.collect(5))
     assert learner.counts.env_steps == 60 + 5 * 3
