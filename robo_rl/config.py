@@ -173,6 +173,9 @@ class SACConfig(Section):
         le=16,
         description="Octaves of the actors' noise: 1 is white; the slowest of n lasts 2^(n-1) control steps.",
     )
+    warmup_octaves: int = Field(
+        default=0, ge=0, le=16, description="The same before the first update; with 0 octaves actions are uniform then."
+    )
     target_entropy_per_dimension: float = Field(default=-0.5, description="Target entropy (nats) per action dimension.")
     entropy_in_target: bool = Field(default=True, description="Whether the critics' target holds the entropy bonus.")
     policy_average_rate: float = Field(

@@ -47,6 +47,11 @@ class Experiment:
     agent: Agent
     feed: "Feed | None" = None
 
+    @property
+    def warmup_octaves(self) -> int:
+        """Octaves of the noise before the first update; agents without the field begin with uniform actions."""
+        return self.config.agent.warmup_octaves if isinstance(self.config.agent, SACConfig) else 0
+
     def training_env(self) -> BatchedEnvironment:
         """The simulations of one actor."""
         return envs.make_batched(self.config.env, self.config.actor.envs)
@@ -63,7 +68,7 @@ class Experiment:
         success = self.spec.has_success
         return Actor(
             self.training_env(),
-            exploring(self.agent, config.actor.envs, self.spec.action.shape[0]),
+            exploring(self.agent, config.actor.envs, self.spec.action.shape[0], self.warmup_octaves),
             root_seed=config.seed,
             n_step=config.agent.n_step,
             discount=config.agent.discount,

@@ -37,7 +37,7 @@ class Crew:
         """Actors at the start of their first episodes."""
         config, spec = experiment.config, experiment.spec
         envs, actions = config.actor.envs, spec.action.shape[0]
-        alone = exploring(experiment.agent, envs, actions)
+        alone = exploring(experiment.agent, envs, actions, experiment.warmup_octaves)
         self.actors = [
             Actor(
                 Unit(workers, TRAIN, unit, spec),
@@ -50,7 +50,7 @@ class Crew:
         ]
         self._seeds = list(member_seeds)
         self._env = AllUnits(workers, TRAIN, spec)
-        self._act = exploring_members(experiment.agent, envs, actions)
+        self._act = exploring_members(experiment.agent, envs, actions, experiment.warmup_octaves)
         self._keys = jnp.stack([actor.key for actor in self.actors])
 
     def collect(self, policy: Policy | None, steps: int) -> list[Chunk]:

@@ -17,6 +17,7 @@ from robo_rl.compilation import compiled
 from robo_rl.config import Config
 from robo_rl.errors import DivergedError
 from robo_rl.experiment import Experiment, block_size, limiter
+from robo_rl.networks.exploration import first_actions
 from robo_rl.replay import ring
 from robo_rl.replay.n_step import pad
 from robo_rl.roles.evaluator import greedy_equations
@@ -167,23 +168,23 @@ class Population:
             )
 
 
-def exploring_members(agent: Agent, num_envs: int, action_size: int) -> Any:
+def exploring_members(agent: Agent, num_envs: int, action_size: int, octaves: int = 0) -> Any:
     """`act(policy [M, ...] or None, observation [M, E, ...], key [M], step) -> actions [M, E, A]`, one dispatch.
 
-    For each member what `roles.actor.exploring` does for one actor: uniform actions before the first weights.
+    For each member what `roles.actor.exploring` does for one actor: random actions before the first weights.
     """
 
     def explore(policy: Policy, observation: Observation, key: Array, step: int) -> Array:
         return agent.act(policy, observation, key, step, True)
 
-    def uniform(key: Array, step: int) -> Array:
-        return jax.random.uniform(jax.random.fold_in(key, step), (num_envs, action_size), minval=-1, maxval=1)
+    def random(key: Array, step: int) -> Array:
+        return first_actions(key, step, (num_envs, action_size), octaves)
 
     explore_all = compiled(jax.vmap(explore, in_axes=(0, 0, 0, None)))
-    uniform_all = jax.jit(jax.vmap(uniform, in_axes=(0, None)))
+    random_all = jax.jit(jax.vmap(random, in_axes=(0, None)))
 
     def act(policy: Policy | None, observation: Observation, key: Array, step: int) -> Array:
-        return uniform_all(key, step) if policy is None else explore_all(policy, observation, key, step)
+        return random_all(key, step) if policy is None else explore_all(policy, observation, key, step)
 
     return act
 

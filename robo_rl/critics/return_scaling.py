@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from robo_rl import moments
@@ -39,18 +40,39 @@ def init() -> ReturnStatistics:
     return ReturnStatistics(*(jnp.zeros((), jnp.float32) for _ in ReturnStatistics._fields))
 
 
+KEPT_UP_SHARE = 0.2
+"""Share of the horizon 1 / (1 - gamma) over which a reward must come without a break to count as kept up."""
+
+
+def kept_up_steps(gamma: float) -> int:
+    """Over how many control steps `kept_up` looks back.
+
+    Raises:
+        ConfigError: `gamma` is not in [0, 1).
+    """
+    _check_gamma(gamma)
+    return max(1, round(KEPT_UP_SHARE / (1 - gamma)))
+
+
+def kept_up(recent: np.ndarray) -> np.ndarray:
+    """What every one of the `recent [K, N]` rewards brought at least, `[N]`: 0 where they have no common sign."""
+    return np.clip(0.0, recent.min(axis=0), recent.max(axis=0))
+
+
 def forward_return(
-    previous: Array, reward: Array, terminated: Array, truncated: Array, gamma: float
+    previous: Array, reward: Array, kept: Array, terminated: Array, truncated: Array, gamma: float
 ) -> tuple[Array, Array]:
     """One step of G_t = gamma * G_{t-1} + r_t in N environment streams; NumPy in, NumPy out, JAX in, JAX out.
 
     At a time limit the critic's target goes on beyond the episode, and can exceed every return that was seen: by a
-    quarter in a 40-step episode of constant reward at gamma 0.96. There, the larger of |G_t| and |r_t| / (1 - gamma),
-    the last reward kept for ever, is what is reported.
+    quarter in a 40-step episode of constant reward at gamma 0.96. There, the larger of |G_t| and |kept| / (1 - gamma),
+    that reward for ever, is what is reported. Not the last reward: a finger that spins for a moment at the limit has
+    it, and would promise ten times what was ever seen.
 
     Args:
         previous: `[N]`, the second result of the step before; zeros at first.
         reward: `[N]`, reward of this single control step, environment units.
+        kept: `[N]`, `kept_up` of the last rewards of the episode.
         terminated, truncated: bool `[N]`, whether the episode really ended here, or met its time limit.
         gamma: discount per control step, in [0, 1).
 
@@ -63,8 +85,8 @@ def forward_return(
     _check_gamma(gamma)
     xp = reward.__array_namespace__()
     total = gamma * previous + reward
-    kept_up = reward / (1 - gamma)
-    returns = xp.where(truncated & ~terminated & (xp.abs(kept_up) > xp.abs(total)), kept_up, total)
+    for_ever = kept / (1 - gamma)
+    returns = xp.where(truncated & ~terminated & (xp.abs(for_ever) > xp.abs(total)), for_ever, total)
     return returns, xp.where(terminated | truncated, xp.zeros_like(total), total)
 
 

@@ -24,3 +24,14 @@ def lasting_noise(key: Array, step: Array | int, shape: tuple[int, ...], octaves
         return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, index), drawn_at), shape)
 
     return jax.vmap(octave)(jnp.arange(octaves, dtype=jnp.uint32)).sum(axis=0) / jnp.sqrt(octaves)
+
+
+def first_actions(key: Array, step: Array | int, shape: tuple[int, ...], octaves: int) -> Array:
+    """What an actor does before all learning: the tanh of noise of so many octaves, or, with none, uniform actions.
+
+    Uniform actions in [-1, 1] are drawn anew at every step, tremble around one place, and see half the rewards
+    (docs/results/dmc_tuning).
+    """
+    if octaves == 0:
+        return jax.random.uniform(jax.random.fold_in(key, step), shape, minval=-1.0, maxval=1.0)
+    return jnp.tanh(lasting_noise(key, step, shape, octaves))

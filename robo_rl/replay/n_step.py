@@ -32,6 +32,7 @@ class NStepAdder:
         self._history: deque[_Step] = deque(maxlen=n)
         self._age = np.zeros(num_envs, np.int64)
         self._return = np.zeros(num_envs, np.float32)
+        self._recent = np.zeros((return_scaling.kept_up_steps(discount), num_envs), np.float32)
 
     def add(
         self,
@@ -48,8 +49,16 @@ class NStepAdder:
         """
         reward = reward.astype(np.float32)
         terminated = discount == 0
+        self._recent = np.concatenate([self._recent[1:], reward[None]])
+        # A new episode knows nothing of the last one's rewards: it has had its first from ever on.
+        self._recent[:, self._age == 0] = reward[self._age == 0]
         running, self._return = return_scaling.forward_return(
-            self._return, reward, terminated, last & ~terminated, float(self._discount)
+            self._return,
+            reward,
+            return_scaling.kept_up(self._recent),
+            terminated,
+            last & ~terminated,
+            float(self._discount),
         )
         self._history.append(_Step(observation, action, reward, discount, running))
         self._age = np.minimum(self._age + 1, self._n)

@@ -11,6 +11,7 @@ from robo_rl.agents.agent import Agent, Policy
 from robo_rl.compilation import compiled
 from robo_rl.data.recorder import EpisodeRecorder
 from robo_rl.envs.interface import BatchedEnvironment, BatchStep
+from robo_rl.networks.exploration import first_actions
 from robo_rl.replay.n_step import NStepAdder, concatenate
 from robo_rl.roles.exchange import Chunk, Episode, Reply
 from robo_rl.specs import Array, Experience, Observation
@@ -19,14 +20,16 @@ Act = Callable[[Policy | None, Observation, Array, int], Array]
 """policy (None: random), observation `[N, ...]`, key, step -> actions `[N, A]`."""
 
 
-def exploring(agent: Agent, num_envs: int, action_size: int) -> Act:
-    """The jitted behaviour of an actor: uniform actions before the first weights, then the agent's exploration."""
+def exploring(agent: Agent, num_envs: int, action_size: int, octaves: int = 0) -> Act:
+    """The jitted behaviour of an actor: random actions before the first weights, then the agent's exploration.
+
+    octaves: of the random actions, as in `first_actions`
+    """
     explore = compiled(lambda policy, observation, key, step: agent.act(policy, observation, key, step, True))
-    shape = (num_envs, action_size)
-    uniform = jax.jit(lambda key, step: jax.random.uniform(jax.random.fold_in(key, step), shape, minval=-1, maxval=1))
+    random = jax.jit(lambda key, step: first_actions(key, step, (num_envs, action_size), octaves))
 
     def act(policy: Policy | None, observation: Observation, key: Array, step: int) -> Array:
-        return uniform(key, step) if policy is None else explore(policy, observation, key, step)
+        return random(key, step) if policy is None else explore(policy, observation, key, step)
 
     return act
 

@@ -64,7 +64,8 @@ def test_a_member_does_not_depend_on_who_else_is_there():
 
 
 def test_a_member_is_what_the_inline_runtime_trains_from_its_seed(tmp_path):
-    config = tiny(n_step=3, seed=5, replay=tiny().replay.model_copy(update={"recency": 2.0}))
+    lasting = tiny(n_step=3).agent.model_copy(update={"warmup_octaves": 4})
+    config = tiny(seed=5, agent=lasting, replay=tiny().replay.model_copy(update={"recency": 2.0}))
     run = RunFolder(tmp_path)
     inline.train(config, run, lambda kind, what: None)
     experiment = build(config)

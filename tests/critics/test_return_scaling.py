@@ -17,7 +17,7 @@ def episode_statistics(rewards, gamma, truncated=True, statistics=None):
     for step, reward in enumerate(np.asarray(rewards, np.float32)):
         last = np.array([step == len(rewards) - 1])
         now, previous = return_scaling.forward_return(
-            previous, reward[None], last & (not truncated), last & truncated, gamma
+            previous, reward[None], reward[None], last & (not truncated), last & truncated, gamma
         )
         returns.append(now[0])
     assert previous == 0
@@ -90,24 +90,45 @@ def test_a_population_is_a_leading_axis():
 def test_streams_are_discounted_and_reset_on_their_own():
     reward = np.array([1.0, 1.0, 1.0], np.float32)
     end, none = np.array([False, True, False]), np.zeros(3, bool)
-    first, carry = return_scaling.forward_return(np.zeros(3, np.float32), reward, end, none, 0.5)
+    first, carry = return_scaling.forward_return(np.zeros(3, np.float32), reward, reward, end, none, 0.5)
     np.testing.assert_array_equal(first, [1, 1, 1])
     np.testing.assert_array_equal(carry, [1, 0, 1])
-    second, _ = return_scaling.forward_return(carry, reward, none, none, 0.5)
+    second, _ = return_scaling.forward_return(carry, reward, reward, none, none, 0.5)
     np.testing.assert_array_equal(second, [1.5, 1, 1.5])
     assert isinstance(first, np.ndarray)
 
 
 @pytest.mark.parametrize(("terminated", "want"), [(False, 2.0), (True, 1.0)])
-def test_a_time_limit_keeps_the_last_reward_up_for_ever(terminated, want):
+def test_a_time_limit_has_the_kept_reward_for_ever(terminated, want):
     limit, real = np.array([True]), np.array([terminated])
-    returns, carry = return_scaling.forward_return(np.zeros(1), np.ones(1), real, limit, 0.5)
+    returns, carry = return_scaling.forward_return(np.zeros(1), np.ones(1), np.ones(1), real, limit, 0.5)
     assert returns == want
     assert carry == 0
 
 
+def test_a_lucky_last_reward_promises_nothing():
+    limit, real = np.array([True]), np.array([False])
+    returns, _ = return_scaling.forward_return(np.zeros(1), np.full(1, 2.0), np.zeros(1), real, limit, 0.99)
+    assert returns == 2
+
+
+@pytest.mark.parametrize(
+    ("recent", "want"), [([1, 3, 2], 1), ([-1, -3, -2], -1), ([0, 3, 2], 0), ([-1, 3, 2], 0), ([0, 0, 0], 0)]
+)
+def test_kept_up_is_what_all_recent_rewards_brought(recent, want):
+    both = np.stack([np.array(recent, np.float32), np.ones(3, np.float32)], axis=1)
+    np.testing.assert_array_equal(return_scaling.kept_up(both), [want, 1])
+
+
+@pytest.mark.parametrize(("gamma", "steps"), [(0.0, 1), (0.5, 1), (0.9, 2), (0.96, 5), (0.99, 20)])
+def test_kept_up_looks_back_over_a_fifth_of_the_horizon(gamma, steps):
+    assert return_scaling.kept_up_steps(gamma) == steps
+
+
 def test_forward_returns_also_run_inside_jit():
-    step = jax.jit(lambda previous, reward, end: return_scaling.forward_return(previous, reward, end, ~end, 0.9))
+    step = jax.jit(
+        lambda previous, reward, end: return_scaling.forward_return(previous, reward, reward, end, ~end, 0.9)
+    )
     returns, carry = step(jnp.ones(2), jnp.ones(2), jnp.array([True, False]))
     np.testing.assert_allclose(returns, [1.9, 10.0], rtol=1e-6)
     np.testing.assert_array_equal(carry, [0, 0])
@@ -171,7 +192,7 @@ def test_a_discount_that_has_no_horizon_is_refused(gamma):
     with pytest.raises(ConfigError, match=r"\[0, 1\)"):
         return_scaling.entropy_room(0.1, 6, gamma)
     with pytest.raises(ConfigError, match=r"\[0, 1\)"):
-        return_scaling.forward_return(np.zeros(1), np.ones(1), np.zeros(1, bool), np.zeros(1, bool), gamma)
+        return_scaling.forward_return(np.zeros(1), np.ones(1), np.ones(1), np.zeros(1, bool), np.zeros(1, bool), gamma)
 
 
 @hypothesis.settings(deadline=None, max_examples=15)

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from robo_rl.networks.exploration import lasting_noise
+from robo_rl.networks.exploration import first_actions, lasting_noise
 
 STEPS, STREAMS = 2048, 64
 
@@ -57,3 +57,18 @@ def test_it_is_a_function_of_key_and_step():
 def test_no_octaves_are_refused():
     with pytest.raises(ValueError, match="at least 1 octave"):
         lasting_noise(jax.random.key(0), 0, (2,), 0)
+
+
+def test_first_actions_without_octaves_are_uniform_and_white():
+    keys = jax.random.split(jax.random.key(2), 512)
+    values = np.asarray(jax.vmap(lambda key: first_actions(key, 5, (STREAMS,), 0))(keys))
+    share, _ = np.histogram(values, bins=8, range=(-1, 1))
+    np.testing.assert_allclose(share / values.size, 1 / 8, atol=0.01)
+    two = [np.asarray(first_actions(keys[0], step, (4096,), 0)) for step in (0, 1)]
+    assert abs(np.corrcoef(*two)[0, 1]) < 0.05
+
+
+def test_first_actions_are_the_squashed_noise_and_last_as_it_does():
+    x = np.asarray(jax.vmap(lambda step: first_actions(jax.random.key(0), step, (STREAMS,), 4))(np.arange(STEPS)))
+    np.testing.assert_allclose(np.arctanh(x), noise(4), atol=1e-3)
+    assert correlation(x, 1) == pytest.approx(0.51, abs=0.04)

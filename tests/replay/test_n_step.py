@@ -59,8 +59,10 @@ def brute_force(streams, n):
             reward = sum(GAMMA**k * row[2] for k, row in enumerate(window))
             discount = 0.0 if window[-1][3] == 0 else GAMMA ** len(window)
             reported = running
-            if rows[start][4] and rows[start][3] and abs(rows[start][2] / (1 - GAMMA)) > abs(running):
-                reported = rows[start][2] / (1 - GAMMA)
+            last_two = [row[2] for row in rows[start - min(age, 1) : start + 1]]
+            kept = min(last_two, key=abs) if min(last_two) * max(last_two) > 0 else 0.0
+            if rows[start][4] and rows[start][3] and abs(kept / (1 - GAMMA)) > abs(running):
+                reported = kept / (1 - GAMMA)
             here = label(env, episode, age)
             expected[here] = (reward, discount, here + len(window), reported)
     return expected

@@ -92,6 +92,14 @@ def test_the_state_has_one_structure_whatever_happened(parts):
     assert [(x.dtype, x.shape) for x in jax.tree.leaves(actor.state())] == shapes
 
 
+@pytest.mark.parametrize(("octaves", "kept"), [(0, 0.0), (1, 0.0), (4, 0.51)])
+def test_actions_before_the_first_weights_last_as_long_as_they_are_told_to(parts, octaves, kept):
+    act = exploring(parts("toy").agent, 64, 2, octaves)
+    actions = np.array([act(None, {}, jax.random.key(0), step) for step in range(64)])
+    assert np.abs(actions).max() <= 1
+    assert np.mean(actions[1:] * actions[:-1]) / np.mean(actions**2) == pytest.approx(kept, abs=0.05)
+
+
 def test_chunks_are_a_function_of_root_actor_and_incarnation(parts):
     parts = parts("toy")
     first = parts.actor().collect(6)
