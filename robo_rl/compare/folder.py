@@ -23,10 +23,10 @@ from robo_rl.critics.heads import unread_fields
 from robo_rl.errors import ConfigError, UserError
 from robo_rl.files import read_json, write_atomic, write_json_atomic
 
-MAY_CHANGE = ("question", "checkpoint_every", "workers", "base", "overrides", "heads")
+MAY_CHANGE = ("question", "tuning_seeds", "checkpoint_every", "workers", "base", "overrides", "heads")
 """Fields in which a resumed comparison may differ from the one that began it.
 
-No score depends on the first three. What base and overrides come to is compared as the training config, so that flags
+No score depends on the first four. What base and overrides come to is compared as the training config, so that flags
 can bring back what a preset was; what a head has for itself, with the cells that were trained with it.
 """
 

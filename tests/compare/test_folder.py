@@ -35,8 +35,9 @@ def test_the_folder_says_what_was_asked_and_proves_that_all_else_is_equal(tmp_pa
 def test_the_same_comparison_may_go_on_and_another_is_refused_by_field(tmp_path):
     folder, _, _ = begin(tmp_path)
     command = json.loads(folder.comparison_file.read_text())["command"]
-    begin(tmp_path, workers=3, checkpoint_every=7)
-    assert json.loads(folder.comparison_file.read_text())["command"] == command
+    begin(tmp_path, workers=3, checkpoint_every=7, tuning_seeds=[1, 2])
+    about = json.loads(folder.comparison_file.read_text())
+    assert (about["command"], about["tuning_seeds"]) == (command, [1, 2])
     with pytest.raises(
         ConfigError, match=r"another comparison(?s:.*)env_steps: 100 -> 200(?s:.*)seeds: \[7, 8\] -> \[7\]"
     ):
