@@ -61,6 +61,14 @@ def test_the_seed_decides_the_first_weights_and_the_first_episodes():
     assert any("position" in path for path in differing)
 
 
+@pytest.mark.parametrize(("octaves", "least", "most"), [(0, -0.3, 0.3), (9, 0.5, 1.0)])
+def test_the_first_actions_last_as_the_config_says(octaves, least, most):
+    agent = tiny().agent.model_copy(update={"warmup_octaves": octaves})
+    experience = build(tiny(agent=agent)).actor().collect(60).experience
+    action = experience.transition.action.reshape(60, -1)  # one row per step, of three simulations
+    assert least < np.mean(action[1:] * action[:-1]) / np.mean(action**2) < most
+
+
 def test_incarnations_of_an_actor_have_episodes_of_their_own():
     experiment = build(tiny())
     one, two = experiment.actor(0, 0), experiment.actor(0, 1)
