@@ -28,7 +28,8 @@ th.number, td.number { text-align: right; white-space: nowrap; font-variant-nume
 tr.theirs td { color: #666 }
 @media (max-width: 64rem) { th, th.number { white-space: normal } td:first-child { min-width: 5.4rem } }
 @media (max-width: 40rem) {
-  td.number { white-space: normal } th, td { padding-right: .4rem } table { font-size: .77rem }
+  td.number { white-space: normal } table { font-size: .77rem }
+  th, td { padding-right: .33rem } th:last-child, td:last-child { padding-right: 0 }
 }
 pre, code { font-family: ui-monospace, monospace; font-size: .85rem; background: #f4f4f4 }
 pre { padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere }
