@@ -185,6 +185,10 @@ class SACConfig(Section):
         description="Share of each update's policy in the average that is judged and deployed; 0: no average.",
     )
     normalize_observations: bool = Field(default=True, description="Running mean and deviation of every observation.")
+    angles_by_sine_and_cosine: bool = Field(
+        default=False,
+        description="Read angles of joints without limits by sine and cosine: a full turn more is the same place.",
+    )
     scale_rewards: bool = Field(default=True, description="Divide rewards by the running return statistic.")
     values_follow_scale: bool = Field(
         default=False, description="Convert target values from the scale they were learned in into the scale of today."

@@ -43,13 +43,18 @@ class Experience(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
-    """Shape, dtype, unit and bounds of one array (bounds are None where there are none)."""
+    """Shape, dtype, unit and bounds of one array (bounds are None where there are none).
+
+    angles: entries of a vector `[D]` that are angles (rad) of joints without limits, so that a full turn more is the
+            same place
+    """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    angles: tuple[int, ...] = ()
 
     def zeros(self, *leading: int) -> np.ndarray:
         """An array of this shape behind `leading` batch axes, filled with zeros."""
@@ -90,7 +95,8 @@ class EnvSpec:
         """The inverse of `to_json`."""
 
         def array(entry: Mapping[str, Any]) -> ArraySpec:
-            return ArraySpec(**{**entry, "shape": tuple(entry["shape"])})
+            lists = {"shape": tuple(entry["shape"]), "angles": tuple(entry.get("angles", ()))}
+            return ArraySpec(**{**entry, **lists})
 
         bounds = data["reward_bounds"]
         return cls(

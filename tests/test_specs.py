@@ -8,7 +8,10 @@ from tests.toys import SPEC
 
 PIXELS = EnvSpec(
     name="images/none",
-    observation={"camera": ArraySpec((4, 5, 3), "uint8", "intensity", 0, 255), "joints": ArraySpec((7,), unit="rad")},
+    observation={
+        "camera": ArraySpec((4, 5, 3), "uint8", "intensity", 0, 255),
+        "joints": ArraySpec((7,), unit="rad", angles=(0, 6)),
+    },
     action=ArraySpec((2,), minimum=-1, maximum=1),
     episode_steps=10,
     control_hz=5.0,

@@ -20,11 +20,13 @@ from robo_rl.agents.agent import Agent, Metrics
 from robo_rl.agents.following_values import with_following_values
 from robo_rl.agents.optimizer import make_optimizer, step
 from robo_rl.agents.policy_average import with_policy_average
+from robo_rl.agents.read_angles import with_angles_read
 from robo_rl.config import SACConfig
 from robo_rl.critics import return_scaling
 from robo_rl.critics.head import ValueHead, combine
 from robo_rl.networks import normalizer
 from robo_rl.networks.actor_critic import greedy_action, make_actor, make_critic, sample_action, squashed_action
+from robo_rl.networks.angles import has_angles
 from robo_rl.networks.exploration import lasting_noise
 from robo_rl.networks.features import make_encoder
 from robo_rl.networks.network import Network, Params, ensemble
@@ -217,6 +219,8 @@ class SAC:
 
 def make_sac(config: SACConfig, spec: EnvSpec, head: ValueHead) -> Agent:
     """A SAC agent for this environment and value head."""
+    if config.angles_by_sine_and_cosine and has_angles(spec):
+        return with_angles_read(lambda turned: make_sac(config, turned, head), spec)
     sac = SAC(
         config=config,
         action_size=spec.action.shape[0],

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import dm_env
@@ -36,6 +37,7 @@ class Simulation(NamedTuple):
     time_limit:     steps of `environment` (env steps) after which an episode is truncated
     reward_bounds:  least and greatest reward of one env step, None where unknown
     solved_reward:  reward of one env step from which on the task counts as solved, None without a notion of success
+    angles:         observation -> its entries that are angles of joints without limits
     """
 
     environment: Any
@@ -44,6 +46,7 @@ class Simulation(NamedTuple):
     time_limit: int
     reward_bounds: tuple[float, float] | None
     solved_reward: float | None
+    angles: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
 class ControlEnvironment(Environment):
@@ -233,7 +236,10 @@ def _environment_spec(config: EnvConfig, simulation: Simulation) -> EnvSpec:
     bounds = simulation.reward_bounds
     return EnvSpec(
         name=config.name,
-        observation={name: _array_spec(spec) for name, spec in sorted(inner.observation_spec().items())},
+        observation={
+            name: _array_spec(spec, simulation.angles.get(name, ()))
+            for name, spec in sorted(inner.observation_spec().items())
+        },
         action=ArraySpec(tuple(inner.action_spec().shape), "float32", minimum=-1.0, maximum=1.0),
         episode_steps=config.episode_steps or own_limit,
         control_hz=1.0 / (inner.control_timestep() * repeat),
@@ -243,6 +249,6 @@ def _environment_spec(config: EnvConfig, simulation: Simulation) -> EnvSpec:
     )
 
 
-def _array_spec(spec: specs.Array) -> ArraySpec:
+def _array_spec(spec: specs.Array, angles: tuple[int, ...]) -> ArraySpec:
     dtype = "uint8" if spec.dtype == np.uint8 else "float32"
-    return ArraySpec(tuple(spec.shape) or (1,), dtype)
+    return ArraySpec(tuple(spec.shape) or (1,), dtype, angles=angles)

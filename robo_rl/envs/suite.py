@@ -8,6 +8,7 @@ from typing import Any
 from robo_rl.config import EnvConfig
 from robo_rl.envs.adapters import ControlEnvironment, Simulation, loaded
 from robo_rl.envs.interface import Environment
+from robo_rl.envs.turning import turning_entries
 
 # Every task's own limit (time limit over control timestep); only lqr has none and gets the same.
 EPISODE_ENV_STEPS = 1000
@@ -44,6 +45,7 @@ def make_suite(config: EnvConfig) -> Environment:
         time_limit=EPISODE_ENV_STEPS,
         reward_bounds=None if domain == "lqr" else (0.0, 1.0),
         solved_reward=None,
+        angles=turning_entries(environment),
     )
     return ControlEnvironment(config, simulation)
 
