@@ -18,6 +18,7 @@ from robo_rl.checkpoints.manifest import differences, processor, revision, versi
 from robo_rl.compare.cohorts import Cohort, cohorts
 from robo_rl.compare.plan import Cell, CompareConfig, separate_fields, shared_part, shared_part_hash, with_defaults
 from robo_rl.compare.scores import COLUMNS
+from robo_rl.compare.unread import ANGLES, angles_are_alike
 from robo_rl.config import Config
 from robo_rl.critics.heads import unread_fields
 from robo_rl.errors import ConfigError, UserError
@@ -183,15 +184,17 @@ def _devices(among: Iterable[Cohort]) -> list[str]:
 def _refuse_stranger(cohort: Cohort, config: Config, seeds: Sequence[int]) -> None:
     """Raise ConfigError if what was trained in the folder of a cohort is not part of what is asked for now.
 
-    Fields that its loss does not read may differ: a cell of MSE is the same whatever the bins.
+    Fields that its loss or its task does not read may differ: a cell of MSE is the same whatever the bins.
     """
     if not cohort.record.get("config"):  # it died before it could say
         return
     is_part = set(cohort.seeds) <= set(seeds)
+    there, now = with_defaults(cohort.record["config"]), config.model_dump(mode="json")
     unread = [f"agent.critic.{name}" for name in unread_fields(config.agent.critic)]
+    unread += [f"agent.{ANGLES}"] if angles_are_alike(there, now) else []
     fields = differences(
-        {**with_defaults(cohort.record["config"]), "seeds": cohort.seeds},
-        {**config.model_dump(mode="json"), "seeds": cohort.seeds if is_part else list(seeds)},
+        {**there, "seeds": cohort.seeds},
+        {**now, "seeds": cohort.seeds if is_part else list(seeds)},
         (*MAY_CHANGE_IN_CELL, *unread),
     )
     if fields:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from robo_rl.compare.names import listed
 from robo_rl.compare.plan import shared_part_hash, with_defaults
 from robo_rl.compare.results import Results
+from robo_rl.compare.unread import with_angles_as_read
 from robo_rl.config import HeadConfig
 from robo_rl.critics.heads import unread_fields
 
@@ -57,7 +58,8 @@ def _origin(sitting: Mapping[str, Any]) -> dict[str, str]:
 def _configurations(results: Results) -> str:
     configs = [with_defaults(cell.record["config"]) for cell in results.cells if cell.record.get("config")]
     heads = results.plan.get("heads") or {}
-    hashes = {shared_part_hash(config, results.plan.get("axes") or {}) for config in _as_read(configs, heads)}
+    read = with_angles_as_read(_as_read(configs, heads))
+    hashes = {shared_part_hash(config, results.plan.get("axes") or {}) for config in read}
     beyond = listed(["loss", "task", "seed", "axes", *(["what a head has for itself"] if heads else [])])
     if len(hashes) > 1:
         return f"NOT the configuration: {len(hashes)} different ones beyond {beyond}"

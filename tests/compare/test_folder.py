@@ -62,6 +62,22 @@ def test_a_cell_from_elsewhere_is_taken_if_it_was_trained_alike_and_refused_by_f
         begin(tmp_path)
 
 
+@pytest.mark.parametrize(("task", "taken"), [("suite/cartpole-swingup", True), ("suite/reacher-easy", False)])
+def test_a_cell_may_differ_in_how_it_would_read_angles_that_its_task_does_not_show(tmp_path, task, taken):
+    base = Config.model_validate({"agent": {"angles_by_sine_and_cosine": True}})
+    asked = {"axes": {}, "losses": ["mse"], "tasks": [task], "base": base}
+    folder, plan, planned = begin(tmp_path, **asked)
+    config = training_config(plan, planned[0], base).model_dump(mode="json")
+    config["agent"]["angles_by_sine_and_cosine"] = False
+    record = {"loss": "mse", "task": task, "status": "finished", "seeds": [7, 8], "config": config}
+    folder.cohorts(plan, planned)[0].folder.write_record(record)
+    if taken:
+        begin(tmp_path, **asked)
+    else:
+        with pytest.raises(ConfigError, match=r"agent\.angles_by_sine_and_cosine: False -> True"):
+            begin(tmp_path, **asked)
+
+
 def test_a_cell_may_differ_in_what_its_loss_does_not_read(tmp_path):
     folder, plan, planned = begin(tmp_path, axes={})
     mse, c51 = folder.cohorts(plan, planned)

@@ -55,6 +55,14 @@ def test_bins_are_part_of_what_is_equal_for_those_alone_that_have_any(told, loss
     assert ("one configuration for all cells" in held_equal(told(change))) == equal
 
 
+@pytest.mark.parametrize(("task", "equal"), [("suite/cartpole-swingup", True), ("suite/reacher-easy", False)])
+def test_how_angles_are_read_is_part_of_what_is_equal_for_tasks_that_show_some(told, task, equal):
+    def change(record):
+        record["config"]["agent"]["angles_by_sine_and_cosine"] = record["task"] != task or record["loss"] == "mse"
+
+    assert ("one configuration for all cells" in held_equal(told(change))) == equal
+
+
 @pytest.mark.parametrize(("bins", "equal"), [(11, True), (12, False)])
 def test_what_a_head_has_for_itself_is_equal_as_planned_and_in_no_other_way(told, tmp_path, bins, equal):
     plan = json.loads((tmp_path / "comparison.json").read_text())
