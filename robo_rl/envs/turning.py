@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import mujoco
 import numpy as np
 
 
@@ -31,6 +30,9 @@ def turning_entries(environment: Any) -> dict[str, tuple[int, ...]]:
 
 def _hinges_without_limits(model: Any) -> list[int]:
     """Addresses of their angles in qpos."""
+    # Only now: whoever asks for names of environments has no simulator to wait for.
+    import mujoco
+
     hinge = int(mujoco.mjtJoint.mjJNT_HINGE)
     joints = range(int(model.njnt))
     return [int(model.jnt_qposadr[j]) for j in joints if int(model.jnt_type[j]) == hinge and not model.jnt_limited[j]]
