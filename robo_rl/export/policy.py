@@ -87,7 +87,10 @@ def _without_source_locations() -> Iterator[None]:
 
 
 def normalizers(policy: Policy) -> list[dict[str, Any]]:
-    """Every observation normaliser in the policy, for people to read; the program has its numbers built in."""
+    """Every observation normaliser in the policy, for people to read; the program has its numbers built in.
+
+    They are of what the networks read: angles without limits, by sine and cosine, are more entries than the spec has.
+    """
     leaves = jax.tree.leaves(policy, is_leaf=lambda node: isinstance(node, ObservationStatistics))
     return [
         jax.tree.map(lambda array: np.asarray(array).tolist(), leaf._asdict())
