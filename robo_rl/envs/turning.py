@@ -1,5 +1,8 @@
 """Which entries of an observation are angles of joints that turn without limit, found by turning each joint once."""
 
+# mujoco's names come from compiled modules without type stubs.
+# pyright: reportAttributeAccessIssue=false
+
 import contextlib
 import math
 from collections.abc import Iterator
