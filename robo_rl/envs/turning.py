@@ -12,7 +12,7 @@ import numpy as np
 
 
 def turning_entries(environment: Any) -> dict[str, tuple[int, ...]]:
-    """Observation -> its entries that grow by 2 pi when a hinge without limits is turned once, all else staying.
+    """Observation -> its entries that grow by 2 pi when a hinge without limits is turned once, and no force changes.
 
     environment: dm_control's control.Environment; it is reset, with the random state of its task as it was
     """
@@ -22,9 +22,12 @@ def turning_entries(environment: Any) -> dict[str, tuple[int, ...]]:
     task.random.set_state(before)
     found: dict[str, set[int]] = {}
     for address in _hinges_without_limits(physics.model):
-        still = _vectors(task, physics)
+        still, forces = _vectors(task, physics), physics.data.qfrc_smooth.copy()
         with _turned_once(physics, address):
-            turned = _vectors(task, physics)
+            turned, forces_then = _vectors(task, physics), physics.data.qfrc_smooth.copy()
+        # Where a spring or a servo now pulls harder, a full turn more is another place.
+        if not np.allclose(forces, forces_then, rtol=1e-6, atol=1e-9):
+            continue
         for name, values in still.items():
             grown = np.flatnonzero(np.abs(turned[name] - values - 2 * math.pi) < 1e-6)
             found.setdefault(name, set()).update(grown.tolist())

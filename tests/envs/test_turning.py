@@ -20,6 +20,7 @@ from robo_rl.envs.turning import turning_entries
         ("finger-spin", {}),  # the spinner's by the place of its tip
         ("finger-turn_hard", {}),
         ("walker-walk", {}),
+        ("fish-swim", {}),  # no limits, but springs and servos
         ("ball_in_cup-catch", {}),  # no hinge at all
         ("humanoid-stand", {}),
     ],
