@@ -17,7 +17,7 @@ h3 { font-size: 1rem; margin: 1.5rem 0 .3rem }
   align-items: start }
 figure { margin: 0; max-width: 30rem; break-inside: avoid }
 figure.first { max-width: 38rem }
-@media (min-width: 46rem) { .figures > .scroll { grid-column: span 2 } }
+@media (min-width: 46rem) { .figures > .scroll, .figures > .beside { grid-column: span 2 } }
 figure img { width: 100%; height: auto; display: block }
 figcaption { color: #555; font-size: .85rem }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; max-width: 100% }

@@ -38,6 +38,8 @@ def plots(summary: Mapping[str, Any]) -> list[Plot]:
         found.append(_improvement(summary, rivals))
     for members in slices:
         found += _aggregate_plots(summary, members, len(slices) > 1)
+    if len(slices) <= 1:
+        found += _differences(summary)
     for entry in summary["per_task"]:
         of_task = _slices(entry["groups"])
         found += [_task_plot(summary, entry, members, len(of_task) > 1) for members in of_task]
@@ -134,6 +136,40 @@ def _improvement(summary: Mapping[str, Any], rivals: Sequence[Entry]) -> Plot:
         "neither is better."
     )
     return Plot("improvement", "aggregate", caption, draw, drawing.height_of_rows(len(rivals)))
+
+
+def _differences(summary: Mapping[str, Any]) -> list[Plot]:
+    """Where each loss gains and loses: one row for each task and rival, one plot for each unit of the tasks."""
+    found = []
+    for quantity in dict.fromkeys(entry["quantity"] for entry in summary["per_task"]):
+        rivals = [
+            (task_name(entry["task"]), row)
+            for entry in summary["per_task"]
+            for row in entry["groups"]
+            if entry["quantity"] == quantity and "difference" in row
+        ]
+        if rivals:
+            found.append(_differences_of(summary, quantity, rivals))
+    return found
+
+
+def _differences_of(summary: Mapping[str, Any], quantity: str, rivals: Sequence[tuple[str, Entry]]) -> Plot:
+    several = len({row["loss"] for _, row in rivals}) > 1
+    over = reference_name(rivals[0][1])
+
+    def draw(area: "Axes") -> None:
+        names = [f"{task}\n{loss_name(row['loss'])}" if several else task for task, row in rivals]
+        looks = [_look(summary, row) for _, row in rivals]
+        area.axvline(0, color="#888888", linewidth=1, linestyle="--")
+        drawing.rows(area, names, looks, [row["difference"] for _, row in rivals], f"{quantity} less that of {over}")
+
+    who = "each loss" if several else loss_name(rivals[0][1]["loss"])
+    caption = (
+        f"Task by task, by how much the mean {quantity} of {who} lies above that of {over}, with Welch's 95 % "
+        "intervals; right of the dashed line it is ahead."
+    )
+    name = f"differences-{_file_name(quantity)}"
+    return Plot(name, "tasks", caption, draw, drawing.height_of_rows(len(rivals)))
 
 
 def _task_plot(summary: Mapping[str, Any], task: Entry, members: Sequence[Entry], many: bool) -> Plot:

@@ -66,6 +66,7 @@ def report_page(results: Results, summary: Mapping[str, Any], drawn: Drawn) -> s
         _figures(drawn, "aggregate"),
         heading("Task by task"),
         sections.overview(summary),
+        _figures(drawn, "tasks", sections.differences(summary)),
     ]
     for entry in summary["per_task"]:
         parts += [sections.task_heading(entry), _figures(drawn, entry["task"], sections.task(entry))]
@@ -81,8 +82,10 @@ def report_page(results: Results, summary: Mapping[str, Any], drawn: Drawn) -> s
 
 
 def _figures(drawn: Drawn, section: str, beside: str = "") -> str:
-    """The figures of a section side by side where there is room, with a table `beside` them."""
+    """The figures of a section side by side where there is room, and what is `beside` them; without any, that alone."""
     found = [_figure(plot, svg, "") for plot, svg in drawn if plot.section == section]
+    if not found:
+        return beside
     return f'<div class="figures">{"".join(found)}{beside}</div>'
 
 

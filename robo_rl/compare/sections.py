@@ -63,22 +63,42 @@ def aggregates(summary: Mapping[str, Any]) -> str:
 
 
 def overview(summary: Mapping[str, Any]) -> str:
-    """The means of every group on every task; whichever are more are the rows, so that the table stays narrow."""
+    """The means of every group on every task."""
     means = {
         (task_name(entry["task"]), group_name(row["loss"], row["axes"])): _mean(entry, row["value"])
         for entry in summary["per_task"]
         for row in entry["groups"]
     }
-    tasks = [task_name(entry["task"]) for entry in summary["per_task"]]
-    groups = list(dict.fromkeys(group for _, group in means))
-    if len(groups) > len(tasks):
-        header = ["Loss", *tasks]
-        rows = [[group, *(means.get((task, group), NONE) for task in tasks)] for group in groups]
-    else:
-        header = ["Task", *groups]
-        rows = [[task, *(means.get((task, group), NONE) for group in groups)] for task in tasks]
     text = f"Means over seeds after {summary['env_steps']:,} environment steps."
-    return paragraph(text) + table(header, rows)
+    return paragraph(text) + _by_task(summary, means)
+
+
+def differences(summary: Mapping[str, Any]) -> str:
+    """By how much every group differs from its reference on every task; empty where there is none to differ from."""
+    found = [(entry, row) for entry in summary["per_task"] for row in entry["groups"] if "difference" in row]
+    if not found:
+        return ""
+    told = {
+        (task_name(entry["task"]), group_name(row["loss"], row["axes"])): signed(row["difference"], _digits(entry))
+        for entry, row in found
+    }
+    text = (
+        f"What lies above the mean of {reference_name(found[0][1])} on the same task, with Welch's 95 % interval of "
+        "the difference, which is wide where seeds are few. Each interval holds by itself: of twenty one is "
+        f"expected to miss, and here are {len(found)}."
+    )
+    return f'<div class="beside">{_by_task(summary, told)}{paragraph(text, "note")}</div>'
+
+
+def _by_task(summary: Mapping[str, Any], told: Mapping[tuple[str, str], str]) -> str:
+    """A table of (task, group) -> text; whichever are more are the rows, so that it stays narrow."""
+    tasks = [task_name(entry["task"]) for entry in summary["per_task"]]
+    groups = list(dict.fromkeys(group for _, group in told))
+    if len(groups) > len(tasks):
+        header, rows = ["Loss", *tasks], [[group, *(told.get((t, group), NONE) for t in tasks)] for group in groups]
+    else:
+        header, rows = ["Task", *groups], [[task, *(told.get((task, g), NONE) for g in groups)] for task in tasks]
+    return table(header, rows)
 
 
 def task_heading(entry: Mapping[str, Any]) -> str:
@@ -216,7 +236,8 @@ def protocol(summary: Mapping[str, Any], results: Results) -> str:
         [
             "Intervals",
             f"{boot['library']}: {boot['repetitions']:,} resamples for aggregates and differences, "
-            f"{boot['repetitions_of_pairs_profiles_curves_and_tasks']:,} for the rest; seed {boot['seed']}",
+            f"{boot['repetitions_of_pairs_profiles_curves_and_tasks']:,} for the rest; seed {boot['seed']}. "
+            f"Differences on single tasks: {boot['differences_of_single_tasks']}",
         ],
     ]
     return heading("Protocol") + table(["What", "How"], rows, words=(0, 1))
@@ -254,7 +275,12 @@ def raw(folder: Path) -> str:
 
 
 def _mean(entry: Mapping[str, Any], value: float) -> str:
-    return f"{value:.2f}" if entry["quantity"] == "success rate" else f"{value:.0f}"
+    return f"{value:.{_digits(entry)}f}"
+
+
+def _digits(entry: Mapping[str, Any]) -> int:
+    """Digits after the point of a task's numbers."""
+    return 2 if entry["quantity"] == "success rate" else 0
 
 
 def _cell_name(cell: CellState, results: Results) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robo_rl.errors import UserError
+from robo_rl.metrics.statistics import welch_interval
 
 CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 0
@@ -139,6 +140,18 @@ def task_mean(values: Sequence[float], repetitions: int = PAIR_REPETITIONS) -> E
 def task_curve(values: np.ndarray, repetitions: int = PAIR_REPETITIONS) -> list[Estimate]:
     """The mean over seeds at each step of one task's `values [seed, step]`, in their own unit."""
     return _estimates(lambda x: x.mean(axis=0), [_matrix(values)], repetitions)
+
+
+def task_difference(values: Sequence[float], reference: Sequence[float]) -> Estimate:
+    """The mean of one task's `values [seed]` less that of `reference [seed]`, in their own unit, at least 2 seeds each.
+
+    With Welch's interval and not by resampling: over all tasks together many runs are resampled, here only a handful,
+    whose resampled means vary too little.
+
+    Raises:
+        ValueError: as `welch_interval`.
+    """
+    return Estimate(float(np.mean(values) - np.mean(reference)), *welch_interval(values, reference, CONFIDENCE))
 
 
 def verdict(estimate: Estimate, neutral: float, seeds: int) -> str:

@@ -60,11 +60,12 @@ def summarise(results: Results, repetitions: int = statistics.REPETITIONS) -> di
             "confidence": statistics.CONFIDENCE,
             "repetitions": counts.aggregates,
             "repetitions_of_pairs_profiles_curves_and_tasks": counts.others,
+            "differences_of_single_tasks": "Welch's t interval, no resampling",
         },
         "groups": entries,
         "published": _published(tasks, plan["env_steps"]) if tasks else [],
         # Every planned task, also those without a finished cell: what is missing must be seen to be missing.
-        "per_task": [_task_entry(results, task, counts) for task in plan["tasks"]],
+        "per_task": [_task_entry(results, task, groups, counts) for task in plan["tasks"]],
     }
     summary["answer"] = answer(summary)
     return summary
@@ -121,11 +122,11 @@ def _compare_with_reference(
         }
 
 
-def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, Any]:
-    """One task in its own unit: the mean of each group that finished it, and what was published at our steps."""
+def _task_entry(results: Results, task: str, groups: Sequence[Group], counts: Repetitions) -> dict[str, Any]:
+    """One task in its own unit: the mean of each of `groups` that finished it, and what was published at our steps."""
     has_success = any(score.success is not None for score in results.scores if score.task == task)
     rows, steps = [], set()
-    for group in results.groups:
+    for group in groups:
         if task not in results.finished(group):
             continue
         seeds = results.common_seeds(group, [task])
@@ -139,6 +140,7 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
                 "axes": dict(group.axes),
                 "seeds": seeds,
                 **mean._asdict(),
+                **_task_difference(results, task, final, reference_of(group, groups)),
                 **(_wilson(results, final) if has_success else {}),
                 "curve": {"env_steps": at, **_series(statistics.task_curve(values[:, 0], counts.others))},
             }
@@ -151,6 +153,22 @@ def _task_entry(results: Results, task: str, counts: Repetitions) -> dict[str, A
         "quantity": "success rate" if has_success else "return",
         "groups": rows,
         "published": published,
+    }
+
+
+def _task_difference(results: Results, task: str, final: Sequence[float], reference: Group | None) -> dict[str, Any]:
+    """By how much the mean of `final [seed]` differs from that of the reference on the same task.
+
+    Empty for the reference itself, where it has not finished the task, and where a single seed shows no spread.
+    """
+    others = raw_final_scores(results, reference, task) if reference and task in results.finished(reference) else []
+    if reference is None or min(len(final), len(others)) < 2:
+        return {}
+    gained = statistics.task_difference(final, others)
+    verdict = statistics.verdict(gained, 0.0, min(len(final), len(others)))
+    return {
+        "reference": {"loss": reference.loss, "axes": dict(reference.axes)},
+        "difference": {**gained._asdict(), "verdict": verdict},
     }
 
 

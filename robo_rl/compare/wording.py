@@ -39,11 +39,11 @@ def estimate(entry: Mapping[str, Any], digits: int = 2) -> str:
     return f"{value} {interval(low, high)}"
 
 
-def signed(entry: Mapping[str, Any]) -> str:
-    """`+0.07 [+0.03, +0.11]`, with a true minus sign; a third digit where an interval off 0 would seem to touch it."""
+def signed(entry: Mapping[str, Any], digits: int = 2) -> str:
+    """`+0.07 [+0.03, +0.11]`, with a true minus sign; one more digit where an interval off 0 would seem to touch it."""
     # "higher, +0.01 [0.00, 0.02]" would read like a contradiction.
     off_zero = entry["low"] * entry["high"] > 0
-    digits = 3 if off_zero and min(abs(entry["low"]), abs(entry["high"])) < 0.005 else 2
+    digits += off_zero and min(abs(entry["low"]), abs(entry["high"])) < 0.5 / 10**digits
 
     def told(number: float) -> str:
         rounded = round(number, digits) or 0.0  # no -0.00

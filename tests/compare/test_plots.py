@@ -28,7 +28,7 @@ def test_every_kind_of_plot_is_there_the_answer_first(tmp_path):
     names = [plot.name for plot in found]
     assert names == [
         "scores-iqm", "scores-mean", "scores-median", "scores-optimality-gap", "improvement", "curve", "profile",
-        "task-cartpole-swingup", "task-reacher-easy",
+        "differences-return", "task-cartpole-swingup", "task-reacher-easy",
     ]  # fmt: skip
     assert [plot.section for plot in found].count("first") == 1
     assert found[0].section == "first"
@@ -41,6 +41,20 @@ def test_a_plot_is_drawn_as_svg_with_real_text_and_as_png_and_again_the_same(tmp
     assert png.startswith(b"\x89PNG")
     assert render(by_name["scores-iqm"]) == (svg, png)
     assert "published" in texts(render(by_name["task-cartpole-swingup"])[0])
+
+
+def test_where_a_loss_gains_is_drawn_for_each_unit_and_each_rival(tmp_path):
+    found = {plot.name: plot for plot in plots(summary_of(tmp_path, losses=("mse", "hl_gauss", "c51")))}
+    drawn = texts(render(found["differences-return"])[0])
+    assert "return less that of MSE" in drawn
+    for said in ("cartpole-swingup", "reacher-easy", "HL-Gauss", "C51"):
+        assert said in drawn
+    rates = plots(summary_of(tmp_path / "rates", tasks=("grasp/cube",), success=True))
+    assert "success rate less that of MSE" in texts(render(next(p for p in rates if p.section == "tasks"))[0])
+
+
+def test_without_a_rival_nothing_is_drawn_of_differences(tmp_path):
+    assert "tasks" not in {plot.section for plot in plots(summary_of(tmp_path, losses=("mse",)))}
 
 
 def test_published_methods_with_several_steps_are_named_in_the_legend(tmp_path):

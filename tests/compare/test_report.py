@@ -91,6 +91,13 @@ def test_the_page_tells(seen, said):
     assert said in seen.text
 
 
+def test_where_a_loss_gains_stands_beside_the_means(written, seen):
+    task = json.loads((written / "summary.json").read_text())["per_task"][0]
+    found = task["groups"][1]["difference"]
+    assert re.search(rf"cartpole-swingup\s*\+{found['value']:.0f} \[", seen.text)
+    assert "of twenty one is expected to miss, and here are 2" in seen.text
+
+
 def test_the_raw_scores_are_inside_the_page(written, seen):
     held = [base64.b64decode(a.partition("base64,")[2]) for a in seen.addresses if a.startswith("data:text/csv")]
     assert held == [(written / "scores.csv").read_bytes()]
@@ -98,7 +105,7 @@ def test_the_raw_scores_are_inside_the_page(written, seen):
 
 def test_every_plot_is_in_the_page_and_a_file_of_both_kinds(written, seen):
     svgs = sorted((written / "plots").glob("*.svg"))
-    assert len(svgs) == seen.tags.count("img") == 9
+    assert len(svgs) == seen.tags.count("img") == 10
     assert {path.stem for path in svgs} == {path.stem for path in (written / "plots").glob("*.png")}
 
 

@@ -73,7 +73,7 @@ def report(tmp_path_factory):
 @pytest.mark.parametrize("width", [400, 1400])
 def test_plots_and_tables_are_shown_nothing_is_fetched_and_the_page_fits(report, width):
     found = opened(report, (report / "report.html").read_text(), width)
-    assert len(found["pictures"]) == 9
+    assert len(found["pictures"]) == 10
     assert min(found["pictures"]) > 100
     assert min(found["drawn"]) > 200
     assert len(found["rows"]) >= 8

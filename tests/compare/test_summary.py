@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from robo_rl.compare.results import read_results
 from robo_rl.compare.scores import Group
@@ -89,6 +90,41 @@ def test_per_task_means_are_in_the_tasks_unit_beside_published_ones(folder, summ
     assert task["quantity"] == "return"
     assert task["groups"][0]["value"] == pytest.approx(np.mean(scores[9::10]))
     assert {row["env_steps"] for row in task["published"]} == {100_000}
+
+
+def test_a_tasks_difference_is_that_of_its_means_by_welch(folder, summary):
+    """scipy's own test gives the interval."""
+    scores = read_results(folder).scores
+    for task in summary["per_task"]:
+        assert "difference" not in task["groups"][0]
+        found = task["groups"][1]["difference"]
+        assert found["value"] == pytest.approx(task["groups"][1]["value"] - task["groups"][0]["value"])
+        sides = [
+            [s.value for s in scores if (s.group, s.task, s.env_steps) == (Group(loss), task["task"], 100_000)]
+            for loss in ("hl_gauss", "mse")
+        ]
+        expected = scipy.stats.ttest_ind(*sides, equal_var=False).confidence_interval(0.95)
+        assert (found["low"], found["high"]) == pytest.approx(tuple(expected))
+
+
+@pytest.mark.parametrize("lacking", ["its own", "the reference's"])
+def test_a_task_that_one_side_lacks_has_no_difference(tmp_path, lacking):
+    unfinished = "hl_gauss" if lacking == "its own" else "mse"
+
+    def status(cell):
+        return "running" if (cell["loss"], cell["task"]) == (unfinished, made_up.TASKS[0]) else "finished"
+
+    summary = summarise(read_results(made_up.write(tmp_path, **SMALL, status=status)), 20)
+    told = [["difference" in row for row in task["groups"]] for task in summary["per_task"]]
+    assert told == [[False], [False, True]]
+
+
+def test_one_seed_has_no_difference_and_two_have_no_verdict(tmp_path):
+    def of(seeds):
+        return summarise(read_results(made_up.write(tmp_path / str(seeds), **{**SMALL, "seeds": seeds})), 20)
+
+    assert "difference" not in of((1,))["per_task"][0]["groups"][1]
+    assert of((1, 2))["per_task"][0]["groups"][1]["difference"]["verdict"] == "too few seeds"
 
 
 def test_the_mean_of_a_task_with_success_is_its_rate(tmp_path):
